@@ -1,0 +1,88 @@
+"""What is sought: metrics with a direction, bounds on measured metrics, and which trials are best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+from morphogen.trial import Outcome, Trial
+
+__all__ = ["MeasuredLimit", "Objective", "best", "dominates", "judge", "pareto_front"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A metric and its direction. The only place where a sign is turned.
+
+    Args:
+        metric: Name of a metric that the estimator gives.
+        maximize: Whether more is better.
+    """
+
+    metric: str
+    maximize: bool = False
+
+    def loss(self, outcome: Outcome) -> float:
+        """The metric, to be minimized; infinite where the trial failed.
+
+        Raises:
+            KeyError: The estimator gives no such metric.
+        """
+        if outcome.error is not None:
+            return math.inf
+        if self.metric not in outcome.metrics:
+            raise KeyError(f"the estimator gives no metric '{self.metric}'; it gives {', '.join(outcome.metrics) or 'none'}")
+        value = outcome.metrics[self.metric]
+        return -value if self.maximize else value
+
+    def metric_value(self, loss: float) -> float:
+        """The metric in its natural direction, from a loss."""
+        return -loss if self.maximize else loss
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MeasuredLimit:
+    """The most that a measured metric may be, such as `latency_ms`; the excess is a trial's `violation`."""
+
+    metric: str
+    at_most: float
+
+    def excess(self, outcome: Outcome) -> float:
+        """By how much the metric is over the limit, relative to it; infinite where the trial failed."""
+        value = outcome.metrics.get(self.metric, math.inf if outcome.error is not None else 0.0)
+        return max(0.0, value - self.at_most) / max(abs(self.at_most), 1e-12)
+
+
+def judge(trial: Trial, outcome: Outcome, objectives: Sequence[Objective], limits: Sequence[MeasuredLimit] = ()) -> Trial:
+    """The trial with its outcome, losses and violation."""
+    return replace(
+        trial,
+        outcome=outcome,
+        losses=tuple(o.loss(outcome) for o in objectives),
+        violation=sum(limit.excess(outcome) for limit in limits),
+    )
+
+
+def best(trials: Iterable[Trial]) -> Trial | None:
+    """The trial with the least violation, then the least loss; the earliest of equals. None where all failed."""
+    worked = [t for t in trials if t.outcome is not None and not t.failed]
+    return min(worked, key=lambda t: (t.violation, t.loss, t.id), default=None)
+
+
+def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether `a` is nowhere worse than `b` and somewhere better, all minimized."""
+    return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
+
+
+def pareto_front(trials: Iterable[Trial]) -> list[Trial]:
+    """The trials that no other dominates, feasible ones only, by their first loss; equal losses are kept once."""
+    front: list[Trial] = []
+    worked = [t for t in trials if t.outcome is not None and not t.failed and t.violation == 0]
+    for trial in sorted(worked, key=lambda t: (t.losses, t.id)):
+        if not any(kept.losses == trial.losses or dominates(kept.losses, trial.losses) for kept in front):
+            front.append(trial)
+    return front

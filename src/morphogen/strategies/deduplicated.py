@@ -1,0 +1,66 @@
+"""No architecture twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+import numpy as np
+
+from morphogen.protocols import Strategy
+from morphogen.space import Space
+from morphogen.trial import Proposal, Trial
+
+__all__ = ["Deduplicated"]
+
+
+@final
+@dataclass
+class Deduplicated:
+    """Ask again instead of repeating an architecture; enumerate a small space for what is left; then None.
+
+    Two architectures are the same where `space.identity` says so: their networks are isomorphic. A proposal at another
+    fidelity than the earlier ones of its architecture is no repetition.
+
+    Args:
+        strategy: The one that is asked. It must not be on-policy: what it learns from would no longer be its own samples.
+        space: What identities are of.
+        attempts: How often the strategy is asked before the space is enumerated.
+        enumerable: The largest space (size, limits aside) that is enumerated.
+    """
+
+    strategy: Strategy
+    space: Space
+    attempts: int = 50
+    enumerable: int = 1_000_000
+    seen: set[bytes] = field(default_factory=set, init=False)
+
+    def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
+        taken = {k for t in pending if (k := self._key(t.proposal)) is not None}
+        for _ in range(self.attempts):
+            proposal = self.strategy.ask(pending, rng)
+            key = None if proposal is None else self._key(proposal)
+            if key is None or (key not in self.seen and key not in taken):
+                return proposal
+        if self.space.size > self.enumerable:
+            return None
+        for architecture in self.space.enumerate():
+            proposal = Proposal(architecture)
+            key = self._key(proposal)
+            if key not in self.seen and key not in taken:
+                return proposal
+        return None
+
+    def tell(self, trial: Trial, rng: np.random.Generator) -> None:
+        if (key := self._key(trial.proposal)) is not None:
+            self.seen.add(key)
+        self.strategy.tell(trial, rng)
+
+    def _key(self, proposal: Proposal) -> bytes | None:
+        """16 bytes of the identity and the fidelity; None for a supernet or a continued trial, which never repeat."""
+        if proposal.architecture is None or proposal.warm_start is not None:
+            return None
+        identity = self.space.identity(proposal.architecture)
+        return hashlib.blake2b(identity + repr(sorted(proposal.fidelity.items())).encode(), digest_size=16).digest()

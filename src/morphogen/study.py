@@ -1,0 +1,283 @@
+"""The loop: ask, submit, wait, tell. Resume is the same loop, and a logical clock makes a run repeatable.
+
+**The logical clock.** A run must be a function of its configuration, seed and slots, whatever the number and the speed of
+its workers. So the order of telling is not that of arrival: `slots` virtual workers work through the proposals, each for
+the duration that its estimator declares (`Estimator.cost`); the earliest logical finish is told next (ties: the lower id),
+and the virtual worker that it frees asks, with everything that is not told yet as `pending`. Real workers only have to
+deliver outcomes; with more slots than workers they rarely wait for the clock.
+
+**Resume.** What the store recorded stands in: a recorded proposal for `ask`, a recorded outcome for the executor.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+
+from morphogen.objective import MeasuredLimit, Objective, judge
+from morphogen.protocols import Context, Died, Estimator, Event, Executor, Phase, Resources, Store, Strategy
+from morphogen.space import Space
+from morphogen.trial import Outcome, Proposal, Trial
+
+__all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Study"]
+
+ASK, TELL, TRIAL = 0, 1, 2
+"""What randomness is for: `rng(seed, id, purpose)`."""
+
+MAX_DEATHS = 3
+"""A trial whose worker died so often is a failed trial: it is likely to be what kills them."""
+
+
+@final
+@dataclass
+class Study:
+    """Phases of a run, one after another on one store.
+
+    Args:
+        space: The space that all proposals are points of.
+        store: The record; what it already has is replayed.
+        executor: Where trials run.
+        objectives: What is sought, the most important first.
+        limits: On measured metrics; the excess is a trial's violation.
+        folder: The run folder, for the trials' own folders; None keeps nothing.
+        seed: Of everything.
+        slots: Virtual workers of the logical clock. More than the workers, or these wait; it is part of the configuration.
+        order: `"finish"` tells in order of arrival: it resumes exactly, it does not repeat.
+        resources: What one trial may use.
+        device: Where networks are trained.
+        observer: Called with every event once it is durable.
+        keep: Of how many of the best trials checkpoints are kept.
+    """
+
+    space: Space
+    store: Store
+    executor: Executor
+    objectives: Sequence[Objective]
+    limits: Sequence[MeasuredLimit] = ()
+    folder: Path | None = None
+    seed: int = 0
+    slots: int = 4
+    order: Literal["logical", "finish"] = "logical"
+    resources: Resources = field(default_factory=Resources)
+    device: str = "cpu"
+    observer: Callable[[Event], None] | None = None
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if self.slots < 1:
+            raise ValueError(f"slots={self.slots}: at least one virtual worker is needed")
+        if self.order not in ("logical", "finish"):
+            raise ValueError(f"order={self.order!r}: it is 'logical' or 'finish'")
+        self.trials: list[Trial] = []  # asked, by id; with outcomes once told
+        self.told: list[Trial] = []
+        self.stopped_early: set[str] = set()  # phases that a deadline ended
+        self._outcomes: dict[int, Outcome] = {}
+        self._arrival: dict[int, int] = {}
+        self._deaths: dict[int, int] = {}
+        self._running: dict[Future[Outcome], tuple[int, Estimator]] = {}
+        self._recorded: dict[str, deque[tuple[int, int]]] = {}
+        self._before = 0.0
+        for event in self.store.events():
+            self._replay(event)
+        self._started = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that this run has been worked on, earlier sittings included."""
+        return self._before + time.monotonic() - self._started
+
+    def run(self, phases: Iterable[Phase]) -> list[Trial]:
+        """Run phases to their end; all trials told, in the order of telling."""
+        for phase in phases:
+            self.run_phase(phase)
+        return self.told
+
+    def run_phase(self, phase: Phase) -> list[Trial]:
+        """Run one phase to its end; its trials, in the order of telling."""
+        strategy, estimator = phase.start(tuple(self.told))
+        stop = phase.stop(tuple(self.told))
+        told: list[Trial] = []
+        pending: dict[int, Trial] = {}
+        clock: list[tuple[float, int]] = []
+        now, asked = 0.0, 0
+        while True:
+            fresh: list[tuple[Trial, int]] = []
+            while len(pending) < self.slots:
+                trial = self._next(phase.name, strategy, list(pending.values()), len(told), fresh, stop(asked, told) or self._late(stop.until))
+                if trial is None:
+                    break
+                asked += 1
+                pending[trial.id] = trial
+                heapq.heappush(clock, (now + estimator.cost(trial.proposal), trial.id))
+            self._submit_all(estimator, pending.values(), fresh)
+            if not pending:
+                break
+            first = self._first(clock, pending, stop.until)
+            if first is None:
+                self.stopped_early.add(phase.name)
+                break
+            now, id = first
+            trial = judge(pending.pop(id), self._outcomes[id], self.objectives, self.limits)
+            self.trials[id] = trial
+            told.append(trial)
+            self.told.append(trial)
+            strategy.tell(trial, self._rng(id, TELL))
+            self._tidy(trial)
+        return told
+
+    # --- asking ---------------------------------------------------------------------------------------------------
+
+    def _next(
+        self, phase: str, strategy: Strategy, pending: list[Trial], told: int, fresh: list[tuple[Trial, int]], stopped: bool
+    ) -> Trial | None:
+        recorded = self._recorded.get(phase)
+        if recorded:
+            id, told_then = recorded[0]
+            if told_then > told:  # it answered None here
+                return None
+            recorded.popleft()
+            return self.trials[id]
+        if stopped:
+            return None
+        id = len(self.trials)
+        proposal = strategy.ask(pending, self._rng(id, ASK))
+        if proposal is None:
+            return None
+        trial = Trial(id, phase, proposal)
+        self.trials.append(trial)
+        fresh.append((trial, told))
+        return trial
+
+    def _submit_all(self, estimator: Estimator, pending: Iterable[Trial], fresh: Sequence[tuple[Trial, int]]) -> None:
+        """Make the new proposals durable in one commit, then start what is neither running nor finished."""
+        self._record([Event("asked", t.id, {"phase": t.phase, "told": told, "proposal": t.proposal.json}) for t, told in fresh])
+        running = {id for id, _ in self._running.values()}
+        for trial in pending:
+            if trial.id not in running and trial.id not in self._outcomes:
+                self._submit(estimator, trial)
+
+    def _submit(self, estimator: Estimator, trial: Trial) -> None:
+        future = self.executor.submit(estimator, trial.proposal, self._context(trial))
+        self._running[future] = trial.id, estimator
+
+    def _context(self, trial: Trial) -> Context:
+        first = trial
+        while first.proposal.warm_start is not None:  # a continued trial has the seed of its first
+            first = self.trials[first.proposal.warm_start]
+        warm = trial.proposal.warm_start
+        return Context(
+            seed=int(self._rng(first.id, TRIAL).integers(2**31)),
+            folder=self.trial_folder(trial.id),
+            warm_start=None if warm is None else self.trial_folder(warm),
+            device=self.device,
+            resources=self.resources,
+        )
+
+    def trial_folder(self, id: int) -> Path | None:
+        """The folder of a trial; None where the study keeps nothing."""
+        return None if self.folder is None else self.folder / "trials" / str(id)
+
+    def _rng(self, id: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, id, purpose))
+
+    # --- finishing ------------------------------------------------------------------------------------------------
+
+    def _first(self, clock: list[tuple[float, int]], pending: dict[int, Trial], until: float | None) -> tuple[float, int] | None:
+        """The trial to tell next, once its outcome is there; None where the phase's time ran out before."""
+        if self.order == "logical":
+            now, id = clock[0]
+            while id not in self._outcomes:
+                if not self._collect(until):
+                    return None
+            heapq.heappop(clock)
+            return now, id
+        while not (arrived := [id for id in pending if id in self._outcomes]):
+            if not self._collect(until):
+                return None
+        return 0.0, min(arrived, key=self._arrival.__getitem__)
+
+    def _collect(self, until: float | None) -> bool:
+        """Wait for workers; record what they bring. False where time ran out: what still runs is given up."""
+        timeout = None if until is None else max(0.0, until - self.elapsed)
+        done = self.executor.wait(list(self._running), timeout)
+        if not done and self._late(until):
+            for future in self._running:
+                future.cancel()
+            self._running.clear()
+            return False
+        events: list[Event] = []
+        again: list[tuple[Estimator, int]] = []
+        for future in sorted(done, key=lambda f: self._running[f][0]):
+            id, estimator = self._running.pop(future)
+            error = future.exception()
+            if isinstance(error, Died):
+                self._deaths[id] = self._deaths.get(id, 0) + 1
+                events.append(Event("died", id, {"reason": str(error)}))
+                if self._deaths[id] < MAX_DEATHS:
+                    again.append((estimator, id))
+                    continue
+                outcome = Outcome(error=f"the worker died {MAX_DEATHS} times, last: {error}")
+            else:
+                outcome = future.result()
+            self._finish(id, outcome)
+            events.append(Event("finished", id, outcome.json))
+        self._record(events)
+        for estimator, id in again:
+            self._submit(estimator, self.trials[id])
+        return True
+
+    def _finish(self, id: int, outcome: Outcome) -> None:
+        self._arrival[id] = len(self._arrival)
+        self._outcomes[id] = outcome
+
+    def _late(self, until: float | None) -> bool:
+        return until is not None and self.elapsed >= until
+
+    def _tidy(self, trial: Trial) -> None:
+        """Drop the checkpoints that nothing will go on from: of the continued trial, and of all but the best few."""
+        if self.folder is None:
+            return
+        if trial.proposal.warm_start is not None:
+            self._drop(trial.proposal.warm_start)
+        if not trial.proposal.fidelity:
+            full = [t for t in self.told if t.phase == trial.phase and not t.proposal.fidelity]
+            for worse in sorted(full, key=lambda t: (t.violation, t.losses, t.id))[self.keep :][:1]:
+                self._drop(worse.id)
+
+    def _drop(self, id: int) -> None:
+        folder = self.trial_folder(id)
+        if folder is not None and folder.is_dir():
+            for pattern in ("*.pt", "*.safetensors"):
+                for file in folder.glob(pattern):
+                    file.unlink(missing_ok=True)
+
+    # --- the record -----------------------------------------------------------------------------------------------
+
+    def _record(self, events: Sequence[Event]) -> None:
+        if not events:
+            return
+        at = round(self.elapsed, 3)
+        events = [Event(e.kind, e.trial, {**e.body, "at": at}) for e in events]
+        self.store.append(events)
+        if self.observer is not None:
+            for event in events:
+                self.observer(event)
+
+    def _replay(self, event: Event) -> None:
+        self._before = max(self._before, float(event.body.get("at", 0.0)))
+        if event.kind == "asked":
+            trial = Trial(event.trial, event.body["phase"], Proposal.from_json(event.body["proposal"], self.space))
+            self.trials.append(trial)
+            self._recorded.setdefault(trial.phase, deque()).append((trial.id, int(event.body["told"])))
+        elif event.kind == "died":
+            self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
+        else:
+            self._finish(event.trial, Outcome.from_json(event.body, self.space))
