@@ -24,8 +24,8 @@ EXPORTS = {
     "Study": "study",
     "Trial": "trial",
     "When": "choice",
-    "resume": "run",
-    "search": "run",
+    "resume": "runs.run",
+    "search": "runs.run",
 }
 __all__ = list(EXPORTS)  # noqa: PLE0605 - the table is the list
 __version__ = "0.1.0"

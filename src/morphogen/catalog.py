@@ -12,13 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from morphogen.space import resolve
-
-__all__ = ["component", "kebab", "lazy", "nearest"]
+__all__ = ["component", "kebab", "lazy", "nearest", "resolve"]
 
 
 def lazy(package: str, exports: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of a package that imports `exports[name]`, a module in it, when `name` is asked for."""
+    """`__getattr__` and `__dir__` of a package that imports `exports[name]`, a module in it, when `name` is used."""
 
     def get(name: str) -> Any:
         if name not in exports:
@@ -52,3 +50,21 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a name is close to one that exists, else nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f", did you mean '{close[0]}'?" if close else ""
+
+
+def resolve(dotted: str) -> Any:
+    """Import `package.module:name`.
+
+    Raises:
+        ValueError: There is no such module or name.
+    """
+    module, colon, name = dotted.partition(":")
+    if not colon:
+        raise ValueError(f"'{dotted}' is not of the form package.module:name")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"'{dotted}' cannot be imported: {error}") from None
+    return found

@@ -26,7 +26,7 @@ class Objective:
     maximize: bool = False
 
     def loss(self, outcome: Outcome) -> float:
-        """The metric, to be minimized; infinite where the trial failed.
+        """The metric, to be minimized; infinite where the trial failed or the metric is NaN.
 
         Raises:
             KeyError: The estimator gives no such metric.
@@ -34,8 +34,11 @@ class Objective:
         if outcome.error is not None:
             return math.inf
         if self.metric not in outcome.metrics:
-            raise KeyError(f"the estimator gives no metric '{self.metric}'; it gives {', '.join(outcome.metrics) or 'none'}")
+            gives = ", ".join(outcome.metrics) or "none"
+            raise KeyError(f"the estimator gives no metric '{self.metric}'; it gives {gives}")
         value = outcome.metrics[self.metric]
+        if math.isnan(value):  # nothing compares with it, so it would pass for the best
+            return math.inf
         return -value if self.maximize else value
 
     def metric_value(self, loss: float) -> float:
@@ -52,12 +55,21 @@ class MeasuredLimit:
     at_most: float
 
     def excess(self, outcome: Outcome) -> float:
-        """By how much the metric is over the limit, relative to it; infinite where the trial failed."""
-        value = outcome.metrics.get(self.metric, math.inf if outcome.error is not None else 0.0)
-        return max(0.0, value - self.at_most) / max(abs(self.at_most), 1e-12)
+        """By how much the metric is over the limit, relative to it; infinite where the trial failed or it is NaN.
+
+        A metric that the estimator does not give (the limit is not measured in this phase) counts as met.
+        """
+        if outcome.error is not None:
+            return math.inf
+        value = outcome.metrics.get(self.metric, self.at_most)
+        if math.isnan(value):
+            return math.inf
+        return (value - self.at_most) / max(abs(self.at_most), 1e-12) if value > self.at_most else 0.0
 
 
-def judge(trial: Trial, outcome: Outcome, objectives: Sequence[Objective], limits: Sequence[MeasuredLimit] = ()) -> Trial:
+def judge(
+    trial: Trial, outcome: Outcome, objectives: Sequence[Objective], limits: Sequence[MeasuredLimit] = ()
+) -> Trial:
     """The trial with its outcome, losses and violation."""
     return replace(
         trial,

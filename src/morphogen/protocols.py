@@ -70,7 +70,7 @@ class Context:
         device: Such as `cpu` or `cuda:0`.
         resources: The limits of the trial.
         log: `log(step, {"accuracy": 0.9})`: one-way, for curves and progress.
-        deadline: Seconds (`time.monotonic()`) by which the trial should have come back with what it has; None: no hurry.
+        deadline: `time.monotonic()` of this machine by which it must come back with what it has; None: no hurry.
     """
 
     seed: int
@@ -154,18 +154,23 @@ class Stop:
 
     Args:
         trials: The most trials it may ask.
-        seconds: The most seconds that its told trials may have taken together.
+        seconds: The most seconds that its trials may take together, those that are not told yet reckoned at the mean.
         until: The study's `elapsed` at which the phase ends whatever runs; what was not told by then is given up.
+        partial: Whether a trial that `until` would cut short may count with what it has by then (its `context.deadline`).
     """
 
     trials: int | None = None
     seconds: float | None = None
     until: float | None = None
+    partial: bool = False
 
-    def __call__(self, asked: int, told: Sequence[Trial]) -> bool:
+    def reached(self, asked: int, told: int, seconds: float) -> bool:
+        """Whether to ask no more, after so many proposals, of which so many are told and took so many seconds."""
         if self.trials is not None and asked >= self.trials:
             return True
-        return self.seconds is not None and sum(t.outcome.seconds for t in told if t.outcome is not None) >= self.seconds
+        # what is not told yet will take what the others took: else the last round of slots would overshoot
+        expected = seconds * asked / told if told else 0.0
+        return self.seconds is not None and expected >= self.seconds
 
 
 @final
@@ -177,8 +182,10 @@ class Phase:
         name: Unique in a run.
         start: From all trials told in earlier phases, the strategy and the estimator; a phase may need what those found.
         stop: When to ask no more, given the same trials; by default when the strategy answers None.
+        keep: Of how many of its best trials the checkpoints are kept.
     """
 
     name: str
     start: Callable[[Sequence[Trial]], tuple[Strategy, Estimator]]
     stop: Callable[[Sequence[Trial]], Stop] = lambda told: Stop()
+    keep: int = 3

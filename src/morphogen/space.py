@@ -1,24 +1,27 @@
 """The search space and its points: data, without torch.
 
-A `Space` is a tuple of choices, parents first. An `Architecture` is one of its points in normal form: choices that do not
-exist in it are dropped, subsets are in option order, and inside it is one byte a choice. Everything that proposes
+A `Space` is a tuple of choices, parents first. An `Architecture` is one of its points in normal form: choices that do
+not exist in it are dropped, subsets are in option order, and inside it is one byte a choice. Everything that proposes
 architectures (sampling, the moves of `moves.py`, enumeration, a controller's mask) stands on `Space.allowed`.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import comb
 from typing import Any, final
 
 import numpy as np
 
+from morphogen.catalog import resolve
 from morphogen.choice import Choice, Pick, When
-from morphogen.limits import Completions, Cost, Limit
+from morphogen.completions import Completions
+from morphogen.limits import Cost, Limit
+
+MOST_REJECTIONS = 100_000
 
 __all__ = ["Architecture", "Choice", "Cost", "Limit", "Pick", "Space", "When"]
 
@@ -27,7 +30,7 @@ __all__ = ["Architecture", "Choice", "Cost", "Limit", "Pick", "Space", "When"]
 class Architecture(Mapping[str, str | Pick]):
     """A point of a space, immutable and hashable.
 
-    A mapping from the names of its active choices to the picked option (a tuple of options where a choice picks several).
+    A mapping from the names of its active choices to the picked option (a tuple of them where a choice picks several).
     Made by a space: `space.sample(rng)`, `space.architecture({...})`, `space.parse(text)`.
     """
 
@@ -51,7 +54,9 @@ class Architecture(Mapping[str, str | Pick]):
         return self.space._decode(self.code)
 
     def __getitem__(self, name: str) -> str | Pick:
-        picked = self.picks[name]
+        picked = self.space._picked(self.code, name)
+        if picked is None:
+            raise KeyError(name)
         return picked[0] if self.space[name].single else picked
 
     def __iter__(self) -> Iterator[str]:
@@ -115,19 +120,25 @@ class Space:
             object.__setattr__(self, attribute, _dotted(getattr(self, attribute), attribute))
         seen: dict[str, Choice] = {}
         for choice in self.choices:
-            if choice.name in seen:
-                raise ValueError(f"two choices are called '{choice.name}'")
-            if choice.when is not None:
-                parent = seen.get(choice.when.choice)
+            name, when = choice.name, choice.when
+            if name in seen:
+                raise ValueError(f"two choices are called '{name}'")
+            if when is not None:
+                parent, wanted = seen.get(when.choice), ", ".join(when.any_of)
                 if parent is None:
                     raise ValueError(
-                        f"choice '{choice.name}' exists when '{choice.when.choice}' picks something, but no earlier choice has that name"
+                        f"choice '{name}' exists when '{when.choice}' picks {wanted}, but no earlier choice is that"
                     )
-                if unknown := set(choice.when.any_of) - set(parent.options):
+                if unknown := set(when.any_of) - set(parent.options):
+                    has = ", ".join(parent.options)
                     raise ValueError(
-                        f"choice '{choice.name}': '{parent.name}' has no option {', '.join(sorted(unknown))}; it has {', '.join(parent.options)}"
+                        f"choice '{name}': '{parent.name}' has no option {', '.join(sorted(unknown))}; it has {has}"
                     )
-            seen[choice.name] = choice
+                if not set(when.any_of) & set(parent.pickable):
+                    raise ValueError(
+                        f"choice '{name}' could never exist: '{parent.name}' never picks {wanted} (mixed_only)"
+                    )
+            seen[name] = choice
         if not self.feasible({}):
             bounds = ", ".join(f"{lim.cost.metric} at most {lim.at_most:g}" for lim in self.limits)
             raise ValueError(f"no architecture of the space is within its limits: {bounds}")
@@ -146,7 +157,9 @@ class Space:
         if self.network and other.network:
             raise ValueError("both spaces of a product have a network; a network and other choices can be joined")
         mine, theirs = (self, other) if self.network or not other.network else (other, self)
-        return replace(mine, choices=self.choices + other.choices, limits=self.limits + other.limits, name=mine.name or theirs.name)
+        return replace(
+            mine, choices=self.choices + other.choices, limits=self.limits + other.limits, name=mine.name or theirs.name
+        )
 
     # --- points ---------------------------------------------------------------------------------------------------
 
@@ -156,15 +169,19 @@ class Space:
         Raises:
             ValueError: An unknown choice or option, a missing choice, or an architecture outside the limits.
         """
-        normal = self._normal(picks)
+        read = self._read(picks)
+        normal = {c.name: read[c.name] for c in self.active(read) if c.name in read}
         for choice in self.active(normal):
             if choice.name not in normal:
-                raise ValueError(f"choice '{choice.name}' is not decided; it has the options {', '.join(choice.pickable)}")
-            low, high = choice.bounds
-            if not low <= len(normal[choice.name]) <= high:
-                raise ValueError(f"choice '{choice.name}' picks {low if low == high else f'{low} to {high}'} options, got {len(normal[choice.name])}")
+                raise ValueError(
+                    f"choice '{choice.name}' is not decided; it has the options {', '.join(choice.pickable)}"
+                )
+            if choice.is_open(normal):
+                raise ValueError(choice.wrong_number(normal[choice.name]))
         if not self.feasible(normal):
-            costs = ", ".join(f"{lim.cost.metric} {lim.cost(normal):g} (at most {lim.at_most:g})" for lim in self.limits)
+            costs = ", ".join(
+                f"{lim.cost.metric} {lim.cost(normal):g} (at most {lim.at_most:g})" for lim in self.limits
+            )
             raise ValueError(f"the architecture is outside the limits of the space: {costs}")
         return Architecture(self, self._encode(normal))
 
@@ -177,7 +194,7 @@ class Space:
         if text.lstrip().startswith("{"):
             try:
                 loaded = json.loads(text)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"not the JSON of an architecture: {error}") from None
             return self.architecture(loaded)
         picks: dict[str, Any] = {}
@@ -185,6 +202,8 @@ class Space:
             name, equals, value = word.partition("=")
             if not equals:
                 raise ValueError(f"'{word}' is not of the form choice=option")
+            if name in picks:
+                raise ValueError(f"choice '{name}' is decided twice")
             picks[name] = [v for v in value.split(",") if v]
         return self.architecture(picks)
 
@@ -200,7 +219,9 @@ class Space:
     def allowed(self, picks: Mapping[str, Pick], choice: str | Choice) -> tuple[str, ...]:
         """The options that can be added to what `picks` has of a choice and still be completed within the limits.
 
-        `picks` may be any partial assignment. Empty where the choice is full: `picks[choice]` has as many options as it may.
+        `picks` may be any partial assignment, in any order; another subset counts as decided where it has as many
+        options as it needs. Empty where the choice is full: `picks[choice]` has as many options as it may. A completion
+        in which the choice does not exist counts as well: ask for a choice after its parents where that matters.
         """
         choice = choice if isinstance(choice, Choice) else self[choice]
         have = picks.get(choice.name, ())
@@ -209,25 +230,41 @@ class Space:
         options = tuple(o for o in choice.pickable if o not in have) if have else choice.pickable
         if not self.limits:
             return options
-        return tuple(o for o in options if self._completions.feasible({**picks, choice.name: (*have, o)}, choice.name))
+        growing = choice.name if len(have) + 1 < choice.bounds[1] else None
+        return tuple(o for o in options if self._completions.feasible({**picks, choice.name: (*have, o)}, growing))
 
-    def complete(self, picks: Mapping[str, Pick], rng: np.random.Generator) -> Architecture:
-        """Decide what `picks` leaves open, each decision uniform over what is allowed."""
-        uniform = _Uniforms(rng, self._decisions)
+    def complete(
+        self, picks: Mapping[str, Pick], rng: np.random.Generator, wishes: Mapping[str, Sequence[Pick]] | None = None
+    ) -> Architecture:
+        """Decide what `picks` leaves open, each decision uniform over the values that are allowed.
+
+        A subset with fewer options than it needs is open and grows; picks of choices that do not exist are dropped.
+
+        Args:
+            picks: What is decided.
+            rng: Decides the rest.
+            wishes: Values to take for an open choice where they are allowed, the first one that is.
+
+        Raises:
+            ValueError: No such choice or option, too many options of a choice, or no completion within the limits.
+        """
+        picks, wishes, uniform = self._read(picks), wishes or {}, _Uniforms(rng, self._decisions)
         if self.limits:
-            return Architecture(self, self._encode(self._completions.draw(uniform, picks)))
+            return Architecture(self, self._encode(self._completions.draw(uniform, picks, wishes)))
         decided: dict[str, Pick] = {}
         for choice in self.choices:
-            when = choice.when
+            name, when = choice.name, choice.when
             if when is not None and not any(o in decided.get(when.choice, ()) for o in when.any_of):
                 continue
-            if choice.name in picks:
-                decided[choice.name] = picks[choice.name]
+            if picks and not choice.is_open(picks):
+                decided[name] = picks[name]
+            elif wishes.get(name):
+                decided[name] = wishes[name][0]
             elif choice.single:
                 options = choice.pickable
-                decided[choice.name] = (options[int(uniform() * len(options))],)
+                decided[name] = (options[int(uniform() * len(options))],)
             else:
-                decided[choice.name] = _subset(choice, uniform)
+                decided[name] = choice.draw(uniform, picks.get(name, ()))
         return Architecture(self, self._encode(decided))
 
     def sample(self, rng: np.random.Generator) -> Architecture:
@@ -236,22 +273,28 @@ class Space:
 
     def sample_uniform(self, rng: np.random.Generator) -> Architecture:
         """Every architecture equally likely, by counting completions; limits are kept by rejection."""
-        while True:
-            picks = self._unlimited.draw(_Uniforms(rng, self._decisions), by_count=True)
-            if self.feasible(picks):
+        uniform = _Uniforms(rng, self._decisions)
+        for _ in range(MOST_REJECTIONS):
+            picks = self._completions.draw_by_count(uniform)
+            if picks is not None:
                 return Architecture(self, self._encode(picks))
+        raise ValueError(
+            f"all of {MOST_REJECTIONS} uniform draws were outside the limits of the space; `sample` needs no rejection"
+        )
 
     def enumerate(self, picks: Mapping[str, Pick] | None = None) -> Iterator[Architecture]:
-        """Every architecture, or every completion of `picks`, in the order of choices and options."""
-        picks = picks or {}
-        choice = next((c for c in self.active(picks) if c.name not in picks), None)
-        if choice is None:
-            yield Architecture(self, self._encode({c.name: picks[c.name] for c in self.active(picks)}))
-            return
-        for picked in choice.values():
-            extended = {**picks, choice.name: picked}
-            if self.feasible(extended):
-                yield from self.enumerate(extended)
+        """Every architecture, or every completion of `picks`, in the order of choices and of their values."""
+        for completed in self._completions.enumerate(self._read(picks or {})):
+            yield Architecture(self, self._encode(completed))
+
+    def changed(self, architecture: Architecture, choice: str, value: Pick) -> Iterator[Architecture]:
+        """Every architecture that differs by this value of one decision; choices that it brings into being take all."""
+        if choice in self._parents:
+            yield from self.enumerate({**architecture.picks, choice: value})
+        elif self.feasible({**architecture.picks, choice: value}):
+            code = bytearray(architecture.code)
+            self._write(code, choice, value)
+            yield Architecture(self, bytes(code))
 
     def feasible(self, picks: Mapping[str, Pick]) -> bool:
         """Whether some completion of `picks` is within the limits."""
@@ -260,13 +303,13 @@ class Space:
     @cached_property
     def size(self) -> int:
         """How many architectures there are, limits aside. Exact."""
-        return self._unlimited.count()
+        return self._completions.graph.count()
 
     def fix(self, architecture: Architecture) -> Space:
         """The space of one point: every active choice has only what the architecture picks."""
         picks = architecture.picks
         fixed = tuple(
-            Choice(c.name, picks[c.name], pick=1 if c.single else len(picks[c.name]), ordered=c.ordered)
+            Choice(c.name, picks[c.name], pick=1 if c.single else (len(picks[c.name]),) * 2, ordered=c.ordered)
             for c in self.choices
             if c.name in picks
         )
@@ -276,8 +319,10 @@ class Space:
         """The space with fewer options; a choice whose condition can no longer hold is dropped.
 
         Raises:
-            ValueError: An option that the choice does not have.
+            ValueError: No such choice or option, or too few options left for a choice.
         """
+        if strangers := [n for n in options if n not in self]:
+            raise ValueError(self._no_choice(strangers[0]))
         kept: dict[str, Choice] = {}
         for choice in self.choices:
             wanted = options.get(choice.name, choice.options)
@@ -286,7 +331,7 @@ class Space:
             when = choice.when
             if when is not None:
                 parent = kept.get(when.choice)
-                still = () if parent is None else tuple(o for o in when.any_of if o in parent.options)
+                still = () if parent is None else tuple(o for o in when.any_of if o in parent.pickable)
                 if not still:
                     continue
                 when = When(when.choice, still)
@@ -308,12 +353,12 @@ class Space:
         return {c.name: c for c in self.choices}
 
     @cached_property
-    def _completions(self) -> Completions:
-        return Completions(self.choices, self.limits)
+    def _parents(self) -> frozenset[str]:
+        return frozenset(c.when.choice for c in self.choices if c.when is not None)
 
     @cached_property
-    def _unlimited(self) -> Completions:
-        return Completions(self.choices, ()) if self.limits else self._completions
+    def _completions(self) -> Completions:
+        return Completions(self.choices, self.limits)
 
     @cached_property
     def _canonical(self) -> Callable[[Architecture], bytes]:
@@ -326,7 +371,7 @@ class Space:
 
     @cached_property
     def _places(self) -> dict[str, tuple[Choice, int, int, dict[str, int]]]:
-        """Per choice: where its bytes stand, how many, and the number that an option adds to them."""
+        """Per choice: where its bytes stand, how many they are, and the number that an option adds to them."""
         places, at = {}, 0
         for c in self.choices:
             width = 1 if c.single else -(-len(c.options) // 8)
@@ -344,41 +389,50 @@ class Space:
     def _encode(self, picks: Mapping[str, Pick]) -> bytes:
         code = bytearray(self._length)
         for name, picked in picks.items():
-            _, at, width, values = self._places[name]
-            if width == 1:
-                code[at] = values[picked[0]] if len(picked) == 1 else sum(values[o] for o in picked)
-            else:
-                code[at : at + width] = sum(values[o] for o in picked).to_bytes(width, "little")
+            self._write(code, name, picked)
         return bytes(code)
+
+    def _write(self, code: bytearray, name: str, picked: Pick) -> None:
+        _, at, width, values = self._places[name]
+        if width == 1:
+            code[at] = values[picked[0]] if len(picked) == 1 else sum(values[o] for o in picked)
+        else:
+            code[at : at + width] = sum(values[o] for o in picked).to_bytes(width, "little")
 
     def _decode(self, code: bytes) -> dict[str, Pick]:
         picks: dict[str, Pick] = {}
         for name, (choice, at, width, _) in self._places.items():
-            when = choice.when
-            if when is not None and not any(o in picks.get(when.choice, ()) for o in when.any_of):
-                continue
             if choice.single:
-                picks[name] = (choice.options[code[at] - 1],)
-            else:
-                bits = int.from_bytes(code[at : at + width], "little")
+                if number := code[at]:
+                    picks[name] = (choice.options[number - 1],)
+                continue
+            bits = int.from_bytes(code[at : at + width], "little")
+            when = choice.when
+            if bits or when is None or any(o in picks.get(when.choice, ()) for o in when.any_of):
                 picks[name] = tuple(o for i, o in enumerate(choice.options) if bits >> i & 1)
         return picks
 
-    def _normal(self, picks: Mapping[str, Any]) -> dict[str, Pick]:
+    def _picked(self, code: bytes, name: str) -> Pick | None:
+        """What one choice picks; None where it does not exist."""
+        choice, at, width, _ = self._places[name]
+        if choice.single:
+            return (choice.options[code[at] - 1],) if code[at] else None
+        bits, when = int.from_bytes(code[at : at + width], "little"), choice.when
+        if not bits and when is not None and not any(o in (self._picked(code, when.choice) or ()) for o in when.any_of):
+            return None
+        return tuple(o for i, o in enumerate(choice.options) if bits >> i & 1)
+
+    def _read(self, picks: Any) -> dict[str, Pick]:
+        """Picks as tuples in the order of the options, checked one by one."""
         if not isinstance(picks, Mapping):
-            raise ValueError(f"an architecture is a mapping from choices to options, got {type(picks).__name__}")
-        if unknown := [n for n in picks if n not in self]:
-            raise ValueError(f"the space has no choice '{unknown[0]}'; it has {_some([c.name for c in self.choices])}")
-        normal: dict[str, Pick] = {}
-        for choice in self.choices:
-            if choice.name not in picks:
-                continue
-            given = picks[choice.name]
-            options = [given] if isinstance(given, str) else list(given) if isinstance(given, list | tuple) else None
-            if options is None or not all(isinstance(o, str) and o in choice.pickable for o in options) or len(set(options)) != len(options):
-                raise ValueError(f"choice '{choice.name}' cannot pick {given!r}; it has the options {', '.join(choice.pickable)}")
-            normal[choice.name] = tuple(o for o in choice.options if o in options)
-        return {c.name: normal[c.name] for c in self.active(normal) if c.name in normal}
+            got = type(picks).__name__
+            raise ValueError(f"an architecture is a mapping from choices to options, got {got}")  # noqa: TRY004 - from files
+        if unknown := [name for name in picks if name not in self._by_name]:
+            raise ValueError(self._no_choice(unknown[0]))
+        return {name: self._by_name[name].read(given) for name, given in picks.items()}
+
+    def _no_choice(self, name: object) -> str:
+        return f"the space has no choice {reprlib.repr(name)}; it has {_some([c.name for c in self.choices])}"
 
 
 class _Uniforms:
@@ -394,21 +448,6 @@ class _Uniforms:
         return self._left.pop()
 
 
-def _subset(choice: Choice, uniform: Callable[[], float]) -> Pick:
-    """A uniform one of all subsets that a choice may pick."""
-    (low, high), options = choice.bounds, choice.pickable
-    if (low, high) == (0, len(options)):
-        return tuple(o for o in options if uniform() < 0.5)
-    size = low
-    if low < high:
-        target = uniform() * sum(comb(len(options), k) for k in range(low, high + 1))
-        while size < high and (target := target - comb(len(options), size)) >= 0:
-            size += 1
-    left = list(options)
-    picked = {left.pop(int(uniform() * len(left))) for _ in range(size)}
-    return tuple(o for o in options if o in picked)
-
-
 def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
@@ -419,23 +458,7 @@ def _dotted(value: str | Callable[..., Any], attribute: str) -> str:
         return value
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "<lambda>")
     if not module or "<" in name:
-        raise ValueError(f"{attribute}={value!r} cannot be imported by name; define it with `def` at the top of a module")
+        raise ValueError(
+            f"{attribute}={value!r} cannot be imported by name; define it with `def` at the top of a module"
+        )
     return f"{module}:{name}"
-
-
-def resolve(dotted: str) -> Any:
-    """Import `package.module:name`.
-
-    Raises:
-        ValueError: There is no such module or name.
-    """
-    module, colon, name = dotted.partition(":")
-    if not colon:
-        raise ValueError(f"'{dotted}' is not of the form package.module:name")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"'{dotted}' cannot be imported: {error}") from None
-    return found

@@ -23,14 +23,17 @@ from typing import Literal, final
 import numpy as np
 
 from morphogen.objective import MeasuredLimit, Objective, judge
-from morphogen.protocols import Context, Died, Estimator, Event, Executor, Phase, Resources, Store, Strategy
+from morphogen.protocols import Context, Died, Estimator, Event, Executor, Phase, Resources, Stop, Store, Strategy
 from morphogen.space import Space
 from morphogen.trial import Outcome, Proposal, Trial
 
-__all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Study"]
+__all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Study", "recorded"]
 
 ASK, TELL, TRIAL = 0, 1, 2
 """What randomness is for: `rng(seed, id, purpose)`."""
+
+GRACE = 2.0
+"""Seconds that a trial with a deadline has for coming back before it is given up."""
 
 MAX_DEATHS = 3
 """A trial whose worker died so often is a failed trial: it is likely to be what kills them."""
@@ -54,7 +57,6 @@ class Study:
         resources: What one trial may use.
         device: Where networks are trained.
         observer: Called with every event once it is durable.
-        keep: Of how many of the best trials checkpoints are kept.
     """
 
     space: Space
@@ -69,7 +71,6 @@ class Study:
     resources: Resources = field(default_factory=Resources)
     device: str = "cpu"
     observer: Callable[[Event], None] | None = None
-    keep: int = 3
 
     def __post_init__(self) -> None:
         if self.slots < 1:
@@ -107,30 +108,34 @@ class Study:
         told: list[Trial] = []
         pending: dict[int, Trial] = {}
         clock: list[tuple[float, int]] = []
-        now, asked = 0.0, 0
+        best: list[Trial] = []
+        now, asked, seconds = 0.0, 0, 0.0
         while True:
             fresh: list[tuple[Trial, int]] = []
             while len(pending) < self.slots:
-                trial = self._next(phase.name, strategy, list(pending.values()), len(told), fresh, stop(asked, told) or self._late(stop.until))
+                over = stop.reached(asked, len(told), seconds) or self._late(stop.until)
+                trial = self._next(phase.name, strategy, list(pending.values()), len(told), fresh, over)
                 if trial is None:
                     break
                 asked += 1
                 pending[trial.id] = trial
                 heapq.heappush(clock, (now + estimator.cost(trial.proposal), trial.id))
-            self._submit_all(estimator, pending.values(), fresh)
+            self._submit_all(estimator, pending.values(), fresh, stop)
             if not pending:
                 break
-            first = self._first(clock, pending, stop.until)
+            first = self._first(clock, pending, stop)
             if first is None:
                 self.stopped_early.add(phase.name)
                 break
             now, id = first
-            trial = judge(pending.pop(id), self._outcomes[id], self.objectives, self.limits)
+            outcome = self._outcomes[id]
+            seconds += outcome.seconds
+            trial = judge(pending.pop(id), outcome, self.objectives, self.limits)
             self.trials[id] = trial
             told.append(trial)
             self.told.append(trial)
             strategy.tell(trial, self._rng(id, TELL))
-            self._tidy(trial)
+            self._tidy(trial, best, phase.keep)
         return told
 
     # --- asking ---------------------------------------------------------------------------------------------------
@@ -156,19 +161,21 @@ class Study:
         fresh.append((trial, told))
         return trial
 
-    def _submit_all(self, estimator: Estimator, pending: Iterable[Trial], fresh: Sequence[tuple[Trial, int]]) -> None:
+    def _submit_all(
+        self, estimator: Estimator, pending: Iterable[Trial], fresh: Sequence[tuple[Trial, int]], stop: Stop
+    ) -> None:
         """Make the new proposals durable in one commit, then start what is neither running nor finished."""
         self._record([Event("asked", t.id, {"phase": t.phase, "told": told, "proposal": t.proposal.json}) for t, told in fresh])
         running = {id for id, _ in self._running.values()}
         for trial in pending:
             if trial.id not in running and trial.id not in self._outcomes:
-                self._submit(estimator, trial)
+                self._submit(estimator, trial, stop)
 
-    def _submit(self, estimator: Estimator, trial: Trial) -> None:
-        future = self.executor.submit(estimator, trial.proposal, self._context(trial))
+    def _submit(self, estimator: Estimator, trial: Trial, stop: Stop) -> None:
+        future = self.executor.submit(estimator, trial.proposal, self._context(trial, stop))
         self._running[future] = trial.id, estimator
 
-    def _context(self, trial: Trial) -> Context:
+    def _context(self, trial: Trial, stop: Stop) -> Context:
         first = trial
         while first.proposal.warm_start is not None:  # a continued trial has the seed of its first
             first = self.trials[first.proposal.warm_start]
@@ -179,6 +186,7 @@ class Study:
             warm_start=None if warm is None else self.trial_folder(warm),
             device=self.device,
             resources=self.resources,
+            deadline=self._started - self._before + stop.until - GRACE if stop.partial and stop.until is not None else None,
         )
 
     def trial_folder(self, id: int) -> Path | None:
@@ -190,22 +198,23 @@ class Study:
 
     # --- finishing ------------------------------------------------------------------------------------------------
 
-    def _first(self, clock: list[tuple[float, int]], pending: dict[int, Trial], until: float | None) -> tuple[float, int] | None:
+    def _first(self, clock: list[tuple[float, int]], pending: dict[int, Trial], stop: Stop) -> tuple[float, int] | None:
         """The trial to tell next, once its outcome is there; None where the phase's time ran out before."""
         if self.order == "logical":
             now, id = clock[0]
             while id not in self._outcomes:
-                if not self._collect(until):
+                if not self._collect(stop):
                     return None
             heapq.heappop(clock)
             return now, id
         while not (arrived := [id for id in pending if id in self._outcomes]):
-            if not self._collect(until):
+            if not self._collect(stop):
                 return None
         return 0.0, min(arrived, key=self._arrival.__getitem__)
 
-    def _collect(self, until: float | None) -> bool:
+    def _collect(self, stop: Stop) -> bool:
         """Wait for workers; record what they bring. False where time ran out: what still runs is given up."""
+        until = stop.until
         timeout = None if until is None else max(0.0, until - self.elapsed)
         done = self.executor.wait(list(self._running), timeout)
         if not done and self._late(until):
@@ -231,7 +240,7 @@ class Study:
             events.append(Event("finished", id, outcome.json))
         self._record(events)
         for estimator, id in again:
-            self._submit(estimator, self.trials[id])
+            self._submit(estimator, self.trials[id], stop)
         return True
 
     def _finish(self, id: int, outcome: Outcome) -> None:
@@ -241,16 +250,19 @@ class Study:
     def _late(self, until: float | None) -> bool:
         return until is not None and self.elapsed >= until
 
-    def _tidy(self, trial: Trial) -> None:
-        """Drop the checkpoints that nothing will go on from: of the continued trial, and of all but the best few."""
-        if self.folder is None:
+    def _tidy(self, trial: Trial, best: list[Trial], keep: int) -> None:
+        """Drop the checkpoints that nothing will go on from: of a continued trial, and of all but the best few."""
+        own = self.trial_folder(trial.id)
+        if own is None:
             return
-        if trial.proposal.warm_start is not None:
+        if trial.proposal.warm_start is not None and any(own.glob("*.pt")):
             self._drop(trial.proposal.warm_start)
-        if not trial.proposal.fidelity:
-            full = [t for t in self.told if t.phase == trial.phase and not t.proposal.fidelity]
-            for worse in sorted(full, key=lambda t: (t.violation, t.losses, t.id))[self.keep :][:1]:
+        if not trial.proposal.fidelity:  # a lower rung may still be promoted
+            best.append(trial)
+            best.sort(key=lambda t: (t.violation, t.losses, t.id))
+            for worse in best[keep:]:
                 self._drop(worse.id)
+            del best[keep:]
 
     def _drop(self, id: int) -> None:
         folder = self.trial_folder(id)
@@ -281,3 +293,16 @@ class Study:
             self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
         else:
             self._finish(event.trial, Outcome.from_json(event.body, self.space))
+
+
+def recorded(
+    events: Iterable[Event], space: Space, objectives: Sequence[Objective], limits: Sequence[MeasuredLimit] = ()
+) -> list[Trial]:
+    """The trials of a record, by id, judged where they are finished."""
+    trials: list[Trial] = []
+    for event in events:
+        if event.kind == "asked":
+            trials.append(Trial(event.trial, event.body["phase"], Proposal.from_json(event.body["proposal"], space)))
+        elif event.kind == "finished":
+            trials[event.trial] = judge(trials[event.trial], Outcome.from_json(event.body, space), objectives, limits)
+    return trials

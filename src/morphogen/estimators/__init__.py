@@ -1,1 +1,13 @@
-"""."""
+"""Estimators: one file, one way to judge a proposal. A new one is a file and a line of the table."""
+
+from morphogen.catalog import lazy
+
+EXPORTS = {
+    "Baselines": "baselines",
+    "Complexity": "complexity",
+    "Tabular": "tabular",
+    "TestSplit": "test_split",
+    "Training": "training",
+}
+__all__ = list(EXPORTS)
+__getattr__, __dir__ = lazy(__name__, EXPORTS)

@@ -17,11 +17,12 @@ __all__ = ["Entry", "Table", "Tabular"]
 @final
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a table knows of an architecture: what training it gave, and how long that took."""
+    """What a table knows of an architecture: what training it gave, how long that took, and why it failed if it did."""
 
     metrics: Mapping[str, float]
     seconds: float
     curves: Curves
+    error: str | None = None
 
 
 class Table(Protocol):
@@ -76,7 +77,7 @@ class Tabular:
         if unknown := set(proposal.fidelity) - set(self.table.full):
             raise ValueError(f"the table has no fidelity axis '{min(unknown)}'; it has {', '.join(self.table.full) or 'none'}")
         entry = self.table.entry(proposal.architecture, proposal.fidelity, context.seed)
-        return Outcome(entry.metrics, entry.curves, seconds=entry.seconds)
+        return Outcome(entry.metrics, entry.curves, seconds=entry.seconds, error=entry.error)
 
     def cost(self, proposal: Proposal) -> float:
         assert proposal.architecture is not None

@@ -1,1 +1,23 @@
-"""."""
+"""One-shot methods: distributions over architectures, learned together with the weights of a supernet.
+
+A distribution draws mixtures, learns from batches, and ends at an architecture; the network only reads
+mixtures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from morphogen.catalog import lazy
+
+if TYPE_CHECKING:
+    from morphogen.oneshot.distribution import Distribution as Distribution
+    from morphogen.oneshot.distribution import Step as Step
+    from morphogen.oneshot.softmax import Softmax as Softmax
+    from morphogen.oneshot.uniform import Uniform as Uniform
+
+_EXPORTS = {"Softmax": "softmax", "Uniform": "uniform"}
+_PROTOCOL = {"Distribution": "distribution", "Step": "distribution"}
+
+__all__ = ["Softmax", "Uniform"]
+__getattr__, __dir__ = lazy(__name__, _EXPORTS | _PROTOCOL)

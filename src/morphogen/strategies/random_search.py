@@ -8,12 +8,10 @@ from typing import final
 
 import numpy as np
 
-from morphogen.protocols import Trial
 from morphogen.space import Space
-from morphogen.trial import Proposal
+from morphogen.trial import Proposal, Trial
 
 __all__ = ["RandomSearch"]
-
 
 @final
 @dataclass

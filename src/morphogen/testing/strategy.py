@@ -55,10 +55,9 @@ class StrategySuite:
         """A new strategy for a space."""
         raise NotImplementedError("a subclass of StrategySuite makes its strategy")
 
-    def test_two_runs_with_the_same_seed_are_equal_and_another_seed_differs(self) -> None:
-        first, again, other = (self._proposals(self._run(seed=s)) for s in (0, 0, 1))
+    def test_two_runs_with_the_same_seed_are_equal(self) -> None:
+        first, again = (self._proposals(self._run(seed=0)) for _ in range(2))
         assert first == again
-        assert first != other or len(first) <= 1
 
     def test_the_number_of_workers_changes_nothing(self) -> None:
         runs = [self._run(workers=w, slots=8) for w in (1, 2, 4, 8)]
@@ -113,7 +112,7 @@ class StrategySuite:
             proposal = strategy.ask([], np.random.default_rng((0, id, 0)))
             if proposal is None:
                 break
-            outcome = Outcome(error="diverged") if id % 2 == 0 else self._judge(proposal)
+            outcome = Outcome(error="diverged") if id % 2 == 0 else Tabular(self.table)(proposal, Context(seed=0))
             told.append(judge(Trial(id, "search", proposal), outcome, self.table.objectives))
             strategy.tell(told[-1], np.random.default_rng((0, id, 1)))
         assert told
@@ -142,12 +141,6 @@ class StrategySuite:
         for trial in self._run().told:
             strategy.tell(trial, np.random.default_rng((0, trial.id, 1)))
         return strategy
-
-    def _judge(self, proposal: Proposal) -> Outcome:
-        try:
-            return Tabular(self.table)(proposal, Context(seed=0))
-        except ArithmeticError as error:
-            return Outcome(error=str(error))
 
     @staticmethod
     def _proposals(study: Study) -> list[Proposal]:

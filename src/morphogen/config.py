@@ -1,0 +1,159 @@
+"""The configuration of a run: one model for `run.toml`, for the command line and for Python.
+
+TOML only. An unknown key names the nearest known one, a wrong value names the key, what it got and what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, final
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from morphogen.catalog import nearest
+from morphogen.objective import Objective
+
+__all__ = ["Config", "FinalConfig", "assign", "duration", "load", "objective", "parse", "save"]
+
+MAX_BYTES = 1_000_000
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+MAXIMIZED = frozenset({"accuracy", "top5", "images_per_second", "auc", "f1"})
+
+
+def duration(value: object) -> object:
+    """Seconds from `90`, `"90s"`, `"10m"`, `"1h30m"`; anything else is left for validation to refuse."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if parts and "".join(n + u for n, u in parts) == text:
+        return sum(float(n) * _UNITS[u] for n, u in parts)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"'{value}' is not a duration; write 90s, 10m or 1h30m") from None
+
+
+def objective(text: str) -> Objective:
+    """`accuracy`, `latency_ms`, or with an explicit direction `max:f1`, `min:loss`."""
+    direction, colon, metric = text.partition(":")
+    if colon and direction in ("max", "min"):
+        return Objective(metric, maximize=direction == "max")
+    return Objective(text, maximize=text in MAXIMIZED)
+
+
+Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+@final
+class FinalConfig(_Model):
+    """What happens after the search: the finalists of each arm, trained in full with several seeds."""
+
+    finalists: Count = 2
+    seeds: Count = 3
+    skeleton: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
+@final
+class Config(_Model):
+    """Everything that a run is a function of, and where it runs.
+
+    The trials are a function of all but `workers`, `executor`, `device` and (which prefix of them) `budget`.
+    """
+
+    space: str = "darts"
+    data: str | None = "digits"
+    table: str | None = None
+    strategy: str = "regularized-evolution"
+    trials: Count | None = None
+    budget: Seconds | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: Annotated[int, Field(ge=0)] = 0
+    slots: Count = 4
+    order: Literal["logical", "finish"] = "logical"
+    workers: Count = 1
+    executor: str | None = None
+    device: str = "cpu"
+    objectives: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    control: bool = True
+    start: tuple[str, ...] = ()
+    trial_seconds: Seconds | None = None
+    trial_memory_mb: Annotated[float, Field(gt=0)] | None = None
+    strategy_options: dict[str, Any] = Field(default_factory=dict)
+    skeleton: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    final: FinalConfig = Field(default_factory=FinalConfig)
+
+
+def parse(values: Mapping[str, Any], source: str) -> Config:
+    """Validate; `source` is what messages call the place that the values come from.
+
+    Raises:
+        ValueError: One line that names the key, what it got and what was expected.
+    """
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(f"{source}: {_explain(error)}") from None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a TOML file, not validated yet: flags of the command line may come on top.
+
+    Raises:
+        ValueError: No such file, too large a file, or no TOML.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path} has {path.stat().st_size} bytes; a configuration has at most {MAX_BYTES}")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}") from None
+
+
+def save(config: Config, path: Path) -> None:
+    """Write everything, resolved: the file repeats the run."""
+    path.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    path = [str(p) for p in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        model: type[BaseModel] = FinalConfig if path[0] == "final" and len(path) > 1 else Config
+        return f"there is no key '{key}'{nearest(path[-1], model.model_fields)}"
+    return f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+
+
+def assign(values: dict[str, Any], assignment: str) -> None:
+    """Put `training.epochs=8` into the values of a configuration; the right side is TOML, or else text.
+
+    Raises:
+        ValueError: It is not of the form key=value.
+    """
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set {assignment}: write KEY=VALUE, such as training.epochs=8")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"--set {assignment}: '{part}' is a value, not a table")
+    values[last] = value

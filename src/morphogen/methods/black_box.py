@@ -1,0 +1,80 @@
+"""Any strategy that proposes architectures one by one, with all that makes its result trustworthy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from morphogen.methods.phases import RANDOM, SEARCH, baselines, random_arm, retrain, search, test
+from morphogen.protocols import Estimator, Phase, Strategy
+from morphogen.space import Space
+
+__all__ = ["Judges", "Plan", "black_box"]
+
+
+@final
+@dataclass(frozen=True)
+class Judges:
+    """The estimators of a run.
+
+    Args:
+        search: Judges proposals during the search, and in the random arm.
+        final: Trains finalists in full; None where nothing is to be retrained.
+        baselines: Trains the named baselines.
+        test: Opens the test split for a trained network.
+    """
+
+    search: Estimator
+    final: Estimator | None = None
+    baselines: Estimator | None = None
+    test: Estimator | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything.
+
+    Args:
+        trials: Of the search; None where only time ends it.
+        budget: Seconds for everything until the prompt returns; None: no limit.
+        control: Whether there is a random arm.
+        finalists: Of each arm.
+        seeds: Trainings of each finalist.
+        baseline_names: Which plain networks are trained beside.
+    """
+
+    trials: int | None = 64
+    budget: float | None = None
+    control: bool = True
+    finalists: int = 2
+    seeds: int = 3
+    baseline_names: tuple[str, ...] = ("plain", "logistic-regression")
+
+    def until(self, share: float) -> float | None:
+        """The elapsed seconds at which a share of the budget is over; the last part is kept for the export and the page."""
+        return None if self.budget is None else share * (self.budget - min(RESERVE, self.budget / 3))
+
+
+RESERVE = 30.0
+"""Seconds for the proof of the export and the report."""
+
+
+def black_box(strategy: Callable[[Space], Strategy], space: Space, judges: Judges, plan: Plan) -> list[Phase]:
+    """Search, random arm at equal budget, finalists of both with several seeds, baselines, and the test split once."""
+    control = plan.control
+    phases = [search(strategy, space, judges.search, plan.trials, plan.until(0.35 if control else 0.7))]
+    arms: Sequence[str] = (SEARCH,)
+    if control:
+        phases.append(random_arm(space, judges.search, plan.until(0.7)))
+        arms = (SEARCH, RANDOM)
+    if judges.final is not None:
+        phases.append(retrain(judges.final, arms, plan.finalists, plan.seeds, plan.until(0.93)))
+    if judges.baselines is not None and plan.baseline_names:
+        phases.append(baselines(judges.baselines, plan.baseline_names, plan.until(0.97)))
+    if judges.test is not None:
+        phases.append(test(judges.test, arms))
+    return phases
+
+

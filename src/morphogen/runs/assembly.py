@@ -1,0 +1,195 @@
+"""From a configuration to parts that work together, or a reason why they do not."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast, final
+
+from morphogen.catalog import component, nearest, resolve
+from morphogen.config import Config, objective
+from morphogen.estimators import Tabular
+from morphogen.estimators.tabular import Table
+from morphogen.methods.black_box import Judges, Plan, black_box
+from morphogen.objective import Objective
+from morphogen.protocols import Executor, Phase, Strategy
+from morphogen.space import Space
+from morphogen.spaces import space as find_space
+from morphogen.strategies import Deduplicated
+
+if TYPE_CHECKING:
+    from morphogen.training.data import Data
+    from morphogen.training.recipe import Recipe
+
+__all__ = ["Parts", "assemble", "strategy", "table"]
+
+TABLES = {"toy": "morphogen.estimators.toy:ToyTable"}
+
+
+@final
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of.
+
+    Args:
+        space: Where to search.
+        objectives: What is sought.
+        phases: The method.
+        judges: The estimators.
+        plan: How much of everything.
+        executor: Makes the place where trials run.
+        device: Where networks train.
+        data: The data set; None on a table.
+        skeletons: The hand-made rest of the network, in the search and in the end.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    phases: list[Phase]
+    judges: Judges
+    plan: Plan
+    executor: Callable[[], Executor]
+    device: str
+    data: Data | None = None
+    skeletons: Mapping[str, Any] | None = None
+
+
+def assemble(
+    config: Config, space: Space | None = None, data: Data | None = None, strategy: Callable[[Space], Any] | None = None
+) -> Parts:
+    """Construct every part; objects stand in for what the configuration would name.
+
+    Raises:
+        ValueError: Something that does not exist, or does not go with the rest.
+    """
+    if config.table is not None:
+        judged = _on_a_table(config)
+    else:
+        judged = _on_data(config, space, data)
+    found, objectives, judges, data, skeletons = judged
+    if config.objectives is not None:
+        objectives = tuple(objective(o) for o in config.objectives)
+    plan = Plan(
+        trials=config.trials if config.trials is not None or config.budget is not None else 64,
+        budget=config.budget,
+        control=config.control,
+        finalists=config.final.finalists,
+        seeds=config.final.seeds,
+    )
+    make = strategy if strategy is not None else _strategy(config.strategy, config.strategy_options)
+    make(found)  # a strategy that cannot serve the space says so now
+    phases = black_box(make, found, judges, plan)
+    return Parts(found, objectives, phases, judges, plan, _executor(config), _device(config), data, skeletons)
+
+
+T = TypeVar("T")
+Judged = tuple[Space, tuple[Objective, ...], Judges, "Data | None", "Mapping[str, Any] | None"]
+
+
+def _on_a_table(config: Config) -> Judged:
+    found = table(str(config.table))
+    estimator = Tabular(found)
+    return found.space, found.objectives, Judges(estimator, final=estimator), None, None
+
+
+def _on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
+    from morphogen.estimators import Baselines, TestSplit, Training
+    from morphogen.training.data import data as find_data
+    from morphogen.training.data import mapped
+    from morphogen.training.recipe import recipe_for
+
+    space = space if space is not None else find_space(config.space)
+    if config.data is None and data is None:
+        raise ValueError("no data: name a data set, a file, or a table")
+    data = data if data is not None else find_data(str(config.data), split_seed=config.split_seed)
+    data = mapped(data)
+    skeletons = {
+        name: _skeleton(space, name, data, {**config.skeleton, **(config.final.skeleton if name == "final" else {})})
+        for name in ("search", "final")
+    }
+    full = recipe_for(data)
+    # rank by a third of the training, announce by all of it
+    recipe = settings(recipe_for(data, max(1, full.epochs // 3)), config.training, "training")
+    last = settings(full, {**{k: v for k, v in config.training.items() if k != "epochs"}, **config.final.training}, "final.training")
+    judges = Judges(
+        search=Training(space, data, recipe, skeletons["search"]),
+        final=Training(space, data, last, skeletons["final"]),
+        baselines=Baselines(data, last),
+        test=TestSplit(space, data, skeletons["final"]),
+    )
+    return space, (Objective("accuracy", maximize=True),), judges, data, skeletons
+
+
+def _skeleton(space: Space, name: str, data: Data, options: Mapping[str, Any]) -> Any:
+    """A preset of the space, for the images and classes of the data, with what a person changed."""
+    from morphogen.estimators.complexity import suited_skeleton
+
+    preset = suited_skeleton(space, name if name in space.skeletons else None, data.image, data.classes)
+    return settings(preset, options, "skeleton")
+
+
+def settings(preset: T, options: Mapping[str, Any], what: str) -> T:
+    """A dataclass with some of its fields changed by a person."""
+    assert is_dataclass(preset)
+    assert not isinstance(preset, type)
+    known = [f.name for f in fields(preset)]
+    for key, value in options.items():
+        if key not in known:
+            raise ValueError(f"{what}: there is no setting '{key}'{nearest(key, known)}; there are {', '.join(known)}")
+        old = getattr(preset, key)
+        if isinstance(old, bool) != isinstance(value, bool) or (isinstance(old, int | float) and not isinstance(value, int | float)):
+            raise ValueError(f"{what}: {key} = {value!r} does not fit; it is like {old!r}")
+    changed = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return cast(T, replace(preset, **changed))
+
+
+def _strategy(name: str, options: Mapping[str, Any]) -> Callable[[Space], Strategy]:
+    """What makes the strategy that a person names; without repetitions, unless it learns from its own samples only."""
+    made = component("morphogen.strategies", name, "strategy")
+    allowed = [p for p in inspect.signature(made).parameters if p != "space"]
+    for key in options:
+        if key not in allowed:
+            raise ValueError(f"strategy '{name}' has no option '{key}'{nearest(key, allowed)}; it has {', '.join(allowed) or 'none'}")
+
+    def make(space: Space) -> Strategy:
+        strategy: Strategy = made(space, **options)
+        return strategy if getattr(made, "on_policy", False) else Deduplicated(strategy, space)
+
+    return make
+
+
+def table(name: str) -> Table:
+    """A table by its name, or by `package.module:Name`."""
+    if name not in TABLES and ":" not in name:
+        raise ValueError(f"there is no table '{name}'{nearest(name, TABLES)}; there are {', '.join(TABLES)}")
+    found: Table = resolve(TABLES.get(name, name))()
+    return found
+
+
+def _device(config: Config) -> str:
+    if config.table is not None:
+        return "cpu"
+    from morphogen.training.device import torch_device
+
+    return str(torch_device(config.device))
+
+
+def _executor(config: Config) -> Callable[[], Executor]:
+    """What makes the place where the trials of a run work."""
+    # looking a number up is no work for a process of its own
+    name = config.executor or ("processes" if config.table is None else "inline")
+    made = component("morphogen.executors", name, "executor")
+    options = {"workers": config.workers, "preload": PRELOAD}
+    parameters = inspect.signature(made).parameters
+    return partial(made, **{key: value for key, value in options.items() if key in parameters})
+
+
+PRELOAD = ("torch", "torch._dynamo", "morphogen.estimators.training")
+"""What every trial imports, imported once: counting multiply-adds alone makes PyTorch import its compiler."""
+
+
+def strategy(name: str, options: Mapping[str, Any], space: Space) -> Strategy:
+    """The strategy that a person names, for a space."""
+    return _strategy(name, options)(space)

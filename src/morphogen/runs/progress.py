@@ -1,0 +1,110 @@
+"""What a person sees while a run goes on: the phase, how far, the best so far, the rate and the time left."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from morphogen.objective import best
+from morphogen.protocols import Event
+from morphogen.runs.assembly import Parts
+from morphogen.study import Study
+
+__all__ = ["Progress", "clock"]
+
+
+def clock(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@final
+@dataclass
+class Progress:
+    """One live line on a terminal; elsewhere a line every `every` seconds.
+
+    Args:
+        console: Where to write.
+        parts: What runs.
+        every: Seconds between lines where the output is no terminal.
+    """
+
+    console: Console
+    parts: Parts
+    every: float = 5.0
+    _phase: str = field(default="", init=False)
+    _finished: int = field(default=0, init=False)
+    _failed: int = field(default=0, init=False)
+    _since: float = field(default=0.0, init=False)
+    _last: float = field(default=0.0, init=False)
+    _status: Status | None = field(default=None, init=False)
+
+    def __call__(self, study: Study, event: Event | None) -> None:
+        if event is None:
+            if study.trials:
+                self.console.print(f"{len(study.trials)} trials are recorded; going on from there")
+            return
+        phase = study.trials[event.trial].phase
+        if phase != self._phase:
+            self.close()
+            self._phase, self._finished, self._failed, self._since = phase, 0, 0, time.monotonic()
+            self._last = self._since
+        if event.kind == "died":
+            self.console.print(f"[yellow]trial {event.trial}: {escape(str(event.body.get('reason')))}; trying again[/yellow]")
+        if event.kind == "finished":
+            self._finished += 1
+            if error := event.body.get("error"):
+                self._failed += 1
+                self.console.print(f"[yellow]trial {event.trial} failed: {escape(str(error).splitlines()[0])}[/yellow]")
+            self._show(study)
+
+    def _show(self, study: Study) -> None:
+        line = self._line(study)
+        if self.console.is_terminal:
+            if self._status is None:
+                self._status = self.console.status(line)
+                self._status.start()
+            self._status.update(line)
+        elif time.monotonic() - self._last >= self.every:
+            self._last = time.monotonic()
+            self.console.print(line)
+
+    def _line(self, study: Study) -> str:
+        spent = max(time.monotonic() - self._since, 1e-9)
+        total = self.parts.plan.trials if self._phase == "search" else None
+        words = [f"[bold]{escape(self._phase)}[/bold] {self._finished}" + (f"/{total}" if total else "")]
+        if self._failed:
+            words.append(f"{self._failed} failed")
+        incumbent = best(t for t in study.told if t.phase == self._phase)
+        if incumbent is not None:
+            first = self.parts.objectives[0]
+            words.append(f"best {escape(first.metric)} {first.metric_value(incumbent.loss):.4f} (trial {incumbent.id})")
+        words.append(f"{60 * self._finished / spent:.1f} trials/min")
+        left = []
+        if total:
+            left.append((total - self._finished) * spent / self._finished)
+        if self.parts.plan.budget is not None:
+            left.append(self.parts.plan.budget - study.elapsed)
+        if left:
+            words.append(f"{clock(max(0.0, min(left)))} left" + (" of the budget" if not total else ""))
+        return " · ".join(words)
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        if self._phase and self._finished:
+            failed = f", {self._failed} failed" if self._failed else ""
+            self.console.print(f"{escape(self._phase)}: {self._finished} trials in {clock(time.monotonic() - self._since)}{failed}")
+            self._finished = 0

@@ -1,0 +1,175 @@
+"""A run from beginning to end: what `morphogen search`, `resume` and `status` do, for Python and for the command line.
+
+A run is a folder: `run.toml` (everything resolved), `trials.sqlite` (the record), `trials/ID/` (checkpoints and logs),
+`report.html`, and `best/` (the exported network).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from morphogen import config as configuration
+from morphogen.config import Config
+from morphogen.objective import best
+from morphogen.protocols import Event, MorphogenError, Resources
+from morphogen.runs.assembly import Parts, assemble
+from morphogen.space import Space
+from morphogen.store import open as open_store
+from morphogen.study import Study, recorded
+from morphogen.trial import Trial
+
+if TYPE_CHECKING:
+    from morphogen.runs.conclusion import Result
+    from morphogen.training.data import Data
+
+__all__ = ["CONFIG", "RECORD", "Watcher", "create", "new_folder", "proceed", "read", "read_config", "resume", "search"]
+
+RECORD = "trials.sqlite"
+CONFIG = "run.toml"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Watcher = Callable[[Study, Event | None], None]
+"""Called with the study once it stands (None), then with every event when it is durable."""
+
+
+def search(
+    space: str | Space = "darts",
+    data: str | Data | None = "digits",
+    *,
+    strategy: str | Callable[[Space], Any] = "regularized-evolution",
+    out: str | Path | None = None,
+    watch: Watcher | None = None,
+    **settings: Any,
+) -> Result:
+    """Search, retrain the finalists, export the winner, and say whether the search was worth it.
+
+    Args:
+        space: A name that `morphogen list spaces` shows, `package.module:name`, or a `Space`.
+        data: A name that `morphogen list data` shows, a file, or a `Data`.
+        strategy: A strategy's or a method's name, `package.module:Name`, or a function from a space to a strategy.
+        out: The run folder, which must not hold a run yet; by default a new one under `runs/`.
+        watch: Sees every event.
+        **settings: Any key of `morphogen.config.Config`: `trials=64`, `budget="10m"`, `workers=2`, `seed=0` ...
+
+    Returns:
+        The best network, the comparison and the verdict; `result.export(folder)` writes it again somewhere else.
+
+    Raises:
+        ValueError: A setting that cannot be; the message says what was expected.
+        MorphogenError: No trial worked, or the run folder cannot be used.
+    """
+    objects = {"space": space, "data": data, "strategy": strategy}
+    named = {key: value for key, value in objects.items() if isinstance(value, str) or value is None}
+    config = configuration.parse({**named, **settings}, "search()")
+    parts = assemble(
+        config,
+        space=None if isinstance(space, str) else space,
+        data=None if isinstance(data, str) else data,
+        strategy=None if isinstance(strategy, str) else strategy,
+    )
+    folder = create(config, Path(out) if out is not None else new_folder(config))
+    return proceed(folder, config, parts, watch)
+
+
+def resume(folder: str | Path, *, watch: Watcher | None = None, workers: int | None = None, **objects: Any) -> Result:
+    """Go on with a run where it stopped, however it stopped. A finished run only writes its page and export again.
+
+    Args:
+        folder: The run folder.
+        watch: Sees every event.
+        workers: Other than before; the trials are the same.
+        **objects: `space`, `data` or `strategy`, where the run was begun in Python with objects that have no name.
+
+    Raises:
+        MorphogenError: The folder holds no run, or another process works on it.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    if workers is not None:
+        config = config.model_copy(update={"workers": workers})
+    return proceed(folder, config, assemble(config, **objects), watch)
+
+
+def read_config(folder: Path) -> Config:
+    """The configuration of a run folder."""
+    if not (folder / CONFIG).is_file():
+        raise MorphogenError(f"{folder} holds no run: it has no {CONFIG}")
+    return configuration.parse(configuration.load(folder / CONFIG), str(folder / CONFIG))
+
+
+def create(config: Config, folder: Path) -> Path:
+    """Make a run folder.
+
+    Raises:
+        MorphogenError: It holds a run already, or cannot be written.
+    """
+    if not _NAME.fullmatch(folder.name):
+        raise MorphogenError(f"'{folder.name}' cannot name a run folder: use up to 64 letters, digits, '.', '_' and '-'")
+    if (folder / CONFIG).exists() or (folder / RECORD).exists():
+        raise MorphogenError(f"{folder} holds a run already: `morphogen resume {folder}`, or choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        configuration.save(config, folder / CONFIG)
+    except OSError as error:
+        raise MorphogenError(f"{folder} cannot be written: {error.strerror or error}") from None
+    return folder
+
+
+def new_folder(config: Config) -> Path:
+    """The next free folder under `runs/`, named after the space and the data."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{config.table or f'{config.space}-{config.data}'}").strip("-.")[:50] or "run"
+    for number in range(1, 10_000):
+        if not (folder := Path("runs") / f"{stem}-{number}").exists():
+            return folder
+    raise MorphogenError(f"there are 9,999 runs called runs/{stem}-N already: choose an --out")
+
+
+def proceed(folder: Path, config: Config, parts: Parts, watch: Watcher | None = None) -> Result:
+    """Run all phases of a run folder, from what is recorded to the end, then conclude."""
+    from morphogen.runs.conclusion import conclude
+
+    store = open_store(folder / RECORD)
+    try:
+        workers = parts.executor()
+        try:
+            study = Study(
+                space=parts.space,
+                store=store,
+                executor=workers,
+                objectives=parts.objectives,
+                folder=folder,
+                seed=config.seed,
+                slots=config.slots,
+                order=config.order,
+                resources=Resources(config.trial_seconds, config.trial_memory_mb),
+                device=parts.device,
+            )
+            if watch is not None:
+                study.observer = lambda event: watch(study, event)
+                watch(study, None)
+            study.run(parts.phases)
+        finally:
+            workers.close()
+        if best(study.told) is None:
+            failures = [t for t in study.told if t.failed]
+            first = failures[0].outcome.error.splitlines()[0] if failures and failures[0].outcome and failures[0].outcome.error else ""
+            raise MorphogenError(
+                f"no trial worked out of {len(study.told)}" + (f"; the first failed with: {first}" if first else ": the time was too short")
+            )
+        return conclude(folder, config, parts, study.told, study.elapsed)
+    finally:
+        store.close()
+
+
+def read(folder: Path, **objects: Any) -> tuple[Config, Parts, list[Trial]]:
+    """A run as it is recorded, its trials by id; also while another process works on it."""
+    config = read_config(folder)
+    parts = assemble(config, **objects)
+    store = open_store(folder / RECORD, readonly=True)
+    try:
+        return config, parts, recorded(store.events(), parts.space, parts.objectives)
+    finally:
+        store.close()

@@ -1,0 +1,176 @@
+"""NASNet: a normal and a reduction cell of five blocks, 13 operations, added or concatenated.
+
+Zoph, Vasudevan, Shlens, Le 2018, "Learning Transferable Architectures for Scalable Image Recognition"
+(arXiv:1707.07012), section 3. States that no block reads are concatenated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from morphogen.nn.mixed import Mixed, MixedOp
+from morphogen.nn.nasnet_operations import NASNET_OPERATIONS
+from morphogen.space import Architecture, Space
+from morphogen.spaces.blocks import (
+    FIRST,
+    SIDES,
+    block_choices,
+    blocks_of,
+    canonical,
+    cell_genotype,
+    picked_blocks,
+    picks_of,
+)
+from morphogen.spaces.concat import Concat
+from morphogen.spaces.genotype import CellGenotype, Genotype
+from morphogen.spaces.nasnet_cell import CellChoices
+from morphogen.spaces.nasnet_network import Network
+from morphogen.spaces.skeleton import Skeleton
+
+__all__ = [
+    "COMBINE",
+    "NASNET",
+    "OPERATIONS",
+    "SKELETONS",
+    "from_genotype",
+    "genotype_network",
+    "identity",
+    "nasnet",
+    "network",
+    "to_genotype",
+]
+
+OPERATIONS = tuple(NASNET_OPERATIONS)
+COMBINE = ("add", "concat")
+CELLS = ("normal", "reduce")
+CIFAR = Skeleton(channels=32, cells=6, cells_per_repeat=3, extra_reductions=True)
+SKELETONS = {
+    "search": CIFAR,
+    "final": Skeleton(
+        channels=32,
+        cells=18,
+        cells_per_repeat=3,
+        extra_reductions=True,
+        auxiliary=True,
+        drop_path=0.4,
+        drop_path_by_depth=True,
+    ),
+    "imagenet": Skeleton(
+        image=(3, 224, 224),
+        classes=1000,
+        channels=44,
+        cells=12,
+        cells_per_repeat=3,
+        extra_reductions=True,
+        stem="imagenet",
+        stem_multiplier=1,
+        norm_eps=1e-3,
+        norm_momentum=0.0003,
+        auxiliary=True,
+        dropout=0.5,
+    ),
+}
+"""N = 2 and F = 32 for search; 6 @ 768; the mobile network, 4 @ 1056."""
+
+
+def nasnet(blocks: int = 5, operations: Sequence[str] = OPERATIONS, combine: Sequence[str] = COMBINE) -> Space:
+    """The space: for each block of each cell two inputs, two operations, and how they are combined.
+
+    With the defaults, a cell has 2,286,906,949,584,691,200 architectures.
+
+    Args:
+        blocks: Blocks of a cell.
+        operations: Names of operations.
+        combine: `add`, `concat` or both.
+    """
+    choices = [
+        choice
+        for cell in CELLS
+        for block in range(FIRST, blocks + FIRST)
+        for choice in block_choices(cell, block, operations, combine)
+    ]
+    return Space(tuple(choices), network=network, skeletons=SKELETONS, canonical=identity, name="nasnet")
+
+
+def network(space: Space, skeleton: Skeleton, mixed: Mixed = MixedOp) -> nn.Module:
+    """The network of a NASNet space: supernet, or stand-alone where the space has one point."""
+    normal, reduce = (CellChoices(space, cell, loose_ends(space, cell)) for cell in CELLS)
+    return Network(normal, reduce, skeleton, mixed)
+
+
+def loose_ends(space: Space, cell: str) -> Concat:
+    """What a cell concatenates: the blocks that no block reads."""
+    blocks = blocks_of(space, cell)
+    readers = tuple((block, space[f"{cell}/{block}/{side}/input"]) for block in blocks for side in SIDES)
+    return Concat(tuple(blocks), readers)
+
+
+def genotype_network(genotype: Genotype, skeleton: Skeleton) -> nn.Module:
+    """The network of any two cells of these operations, with what they concatenate as they say.
+
+    Published cells do not all follow the rule of the space.
+
+    Raises:
+        ValueError: A cell has an operation that there is not.
+    """
+    cells = []
+    for name in CELLS:
+        cell: CellGenotype = getattr(genotype, name)
+        blocks = nasnet(len(cell.blocks), combine=())
+        # what the other cell is does not matter: only this one's choices are read
+        picks = {c.name: c.options[0] for c in blocks} | picks_of(cell, name, combine=False)
+        one = blocks.fix(blocks.architecture(picks))
+        cells.append(CellChoices(one, name, Concat(cell.concat)))
+    return Network(*cells, skeleton)
+
+
+# --- other forms of an architecture -----------------------------------------------------------------------------------
+
+
+def to_genotype(architecture: Architecture) -> Genotype:
+    """The published form.
+
+    Raises:
+        ValueError: A block concatenates, for which that form has no word.
+    """
+    picks = architecture.picks
+    cells = (cell_genotype(picked_blocks(picks, cell), _loose(picked_blocks(picks, cell))) for cell in CELLS)
+    return Genotype(*cells)
+
+
+def from_genotype(genotype: Genotype, space: Space | None = None) -> Architecture:
+    """The architecture of a genotype, in `NASNET` unless another space is given.
+
+    Raises:
+        ValueError: The genotype is not a point of the space; the message says why.
+    """
+    space = NASNET if space is None else space
+    picks: dict[str, str] = {}
+    for name in CELLS:
+        cell: CellGenotype = getattr(genotype, name)
+        blocks = len(blocks_of(space, name))
+        if len(cell.blocks) != blocks:
+            raise ValueError(
+                f"the {name} cell has {len(cell.blocks)} blocks, cells of space '{space.name}' have {blocks}"
+            )
+        picked = picks_of(cell, name, combine=f"{name}/{FIRST}/combine" in space)
+        loose = _loose(picked_blocks(space._read(picked), name))
+        if sorted(cell.concat) != loose:
+            raise ValueError(
+                f"the {name} cell concatenates the states {sorted(cell.concat)}; cells of space '{space.name}' "
+                f"concatenate what no block reads, here {loose}"
+            )
+        picks |= picked
+    return space.architecture(picks)
+
+
+def identity(architecture: Architecture) -> bytes:
+    """Bytes that are equal exactly for isomorphic networks: each cell's canonical form."""
+    picks = architecture.picks
+    return repr([canonical(picked_blocks(picks, cell)) for cell in CELLS]).encode()
+
+
+NASNET = nasnet()
+"""The space of the paper."""

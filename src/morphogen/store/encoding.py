@@ -1,0 +1,74 @@
+"""Events as rows and back: strict JSON, the same for every store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, cast, get_args
+
+from morphogen.protocols import Event, MorphogenError
+
+__all__ = ["Kind", "Row", "decode", "encode"]
+
+Kind = Literal["asked", "finished", "died"]
+Row = tuple[str, int, str]
+"""Kind, trial, body as JSON text."""
+
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+
+
+def encode(event: Event) -> Row:
+    """An event as a row.
+
+    Raises:
+        ValueError: An unknown kind, an id that is no natural number, or a body that is no JSON (NaN is none).
+    """
+    if event.kind not in KINDS:
+        raise ValueError(f"an event is of kind {', '.join(sorted(KINDS))}, got '{event.kind}'")
+    if not isinstance(event.trial, int) or event.trial < 0:
+        raise ValueError(f"the trial of an event is a number from 0 on, got {event.trial!r}")
+    try:
+        return event.kind, event.trial, json.dumps(dict(event.body), allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the body of '{event.kind}' of trial {event.trial} is no plain JSON: {error}") from None
+
+
+def decode(rows: Iterable[Sequence[Any]], name: str) -> list[Event]:
+    """The events of rows.
+
+    All bodies are parsed as one JSON list: one call of the parser for 40,000 events takes half the time of 40,000.
+
+    Args:
+        rows: `(kind, trial, body)` each.
+        name: Of the store, for the message.
+
+    Raises:
+        MorphogenError: A row that `encode` cannot have written.
+    """
+    kinds, trials, texts = [], [], []
+    for kind, trial, text in rows:
+        kinds.append(kind)
+        trials.append(trial)
+        texts.append(text)
+    try:
+        bodies = json.loads(f"[{','.join(texts)}]")
+    except (TypeError, ValueError):
+        bodies = []
+    # a damaged text could still make a list of another length, or a list of other things than objects
+    if len(bodies) != len(kinds) or not KINDS.issuperset(kinds) or not all(type(b) is dict for b in bodies):
+        raise MorphogenError(
+            f"{name} is damaged: {_damaged(kinds, texts)} is not what was recorded. "
+            "Nothing was changed; restore a copy of it"
+        )
+    return [Event(cast(Kind, kind), trial, body) for kind, trial, body in zip(kinds, trials, bodies, strict=True)]
+
+
+def _damaged(kinds: Sequence[Any], texts: Sequence[Any]) -> str:
+    for n, (kind, text) in enumerate(zip(kinds, texts, strict=True), 1):
+        try:
+            if kind in KINDS and type(json.loads(text)) is dict:
+                continue
+        except (TypeError, ValueError):
+            pass
+        return f"event {n}"
+    return "the record"

@@ -1,0 +1,155 @@
+"""Bayesian optimization with a Gaussian process over architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from morphogen.predictors.gaussian_process import Parameters, Posterior, fit_parameters
+from morphogen.predictors.kernel import Kernel, Points
+from morphogen.predictors.layout import States, layout
+from morphogen.space import Architecture, Space
+from morphogen.strategies.acquisition import fullest, log_expected_improvement, novel, pool, search, squashed, unseen
+from morphogen.trial import Proposal, Trial
+
+__all__ = ["Bayesian"]
+
+Array = NDArray[np.float64]
+
+
+@final
+@dataclass
+class Bayesian:
+    """A Gaussian process over architectures; the one of the largest expected improvement is next, none twice.
+
+    Jones et al. 1998 (expected improvement); Kandasamy et al. 2018, NASBOT (arXiv:1802.07191), and Ru et
+    al. 2021, NAS-BOWL (arXiv:2006.07556), for architectures. The kernel learns how similar options are
+    (`predictors/kernel.py`).
+
+    Differs: losses are squashed by a monotone transform; a small space is enumerated, one architecture of
+    each identity; in a large one, candidates are found by climbing on the acquisition. Pending trials count
+    as if they came out as expected ("kriging believer", Ginsbourger et al. 2010). The process is
+    conditioned on the best and the latest trials where there are many.
+
+    Args:
+        space: Where to search.
+        startup: How many trials are random before the model proposes.
+        points: The most trials that the process is conditioned on.
+        fitted: The most trials that its parameters are fitted to.
+    """
+
+    space: Space
+    startup: int = 5
+    points: int = 256
+    fitted: int = 96
+    told: list[Trial] = field(default_factory=list, init=False)
+    seen: set[bytes] = field(default_factory=set, init=False)
+    _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.startup < 2 or self.points < self.startup or self.fitted < 2:
+            raise ValueError(
+                f"startup={self.startup} and fitted={self.fitted} must be 2 or more, "
+                f"points={self.points} not below startup"
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the cache follows from what was told
+        return {**self.__dict__, "_cache": {}}
+
+    def tell(self, trial: Trial, rng: np.random.Generator) -> None:
+        if trial.architecture is not None:
+            self.told.append(trial)
+            self.seen.add(self.space.identity(trial.architecture))
+
+    def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
+        waiting = [t.architecture for t in pending if t.architecture is not None]
+        taken = self.seen | {self.space.identity(a) for a in waiting}
+        found: Architecture | None = None
+        trials = fullest(self.told, self.startup)
+        if len(trials) >= self.startup and sum(isfinite(t.loss) for t in trials) >= 2:
+            found = self._most_promising(trials, waiting, taken, rng)
+        if found is None:
+            found = novel(self.space, taken, rng)
+        return None if found is None else Proposal(found)
+
+    def _most_promising(
+        self, trials: list[Trial], waiting: list[Architecture], taken: set[bytes], rng: np.random.Generator
+    ) -> Architecture | None:
+        kernel: Kernel = self._cached("kernel", lambda: Kernel(layout(self.space)))
+        parameters = self._parameters(kernel, trials)
+        losses = squashed(trials)
+        data, values = self._data(kernel, trials, losses, self.points)
+        posterior = Posterior(kernel, parameters, data, values)
+        if waiting:
+            believed = kernel.points(kernel.layout.read(waiting))
+            mean, _ = posterior.mean(believed)
+            posterior = Posterior(kernel, parameters, data.and_then(believed), np.concatenate([values, mean]))
+        incumbent = float(values.min())
+
+        def acquisition(points: Points) -> Array:
+            mean, cross = posterior.mean(points)
+            return log_expected_improvement(mean, posterior.deviation(points, cross), incumbent)
+
+        small = pool(self.space)
+        if small is not None:
+            left = np.array([i for i, identity in enumerate(small.identities) if identity not in taken], int)
+            if not left.size:
+                return None
+            points: Points = self._cached("pool", lambda: kernel.points(small.states))
+            best = left[int(np.argmax(acquisition(points.take(left))))]
+            return kernel.layout.architectures(small.states[[best]])[0]
+
+        def of_states(states: States) -> Array:
+            return acquisition(kernel.points(states))
+
+        good = [trials[i].architecture for i in np.argsort(losses, kind="stable")[:20]]
+        ranked = search(kernel.layout, [a for a in good if a is not None], of_states, rng)
+        return unseen(self.space, kernel.layout.architectures(ranked), taken)
+
+    def _parameters(self, kernel: Kernel, trials: list[Trial]) -> Parameters:
+        """Fitted anew at fixed counts, so that they are a function of what was told then."""
+        n = len(trials)
+        count = n - (n % 2 if n < 50 else n % 5 if n < 200 else n % 20)
+        count = max(count, self.startup)
+        if sum(isfinite(t.loss) for t in trials[:count]) < 2:
+            count = n
+
+        def fit() -> Parameters:
+            losses = squashed(trials[:count])
+            return fit_parameters(kernel, *self._data(kernel, trials, losses, self.fitted))
+
+        parameters: Parameters = self._cached(f"parameters {count} {trials[count - 1].id}", fit, only="parameters")
+        return parameters
+
+    @staticmethod
+    def _data(kernel: Kernel, trials: list[Trial], losses: Array, most: int) -> tuple[Points, Array]:
+        """At most so many trials and their losses, with mean 0 and variance 1."""
+        chosen = _representative(losses, most)
+        architectures = [a for i in chosen if (a := trials[i].architecture) is not None]
+        values = losses[chosen] - losses[chosen].mean()
+        return kernel.points(kernel.layout.read(architectures)), values / (float(values.std()) or 1.0)
+
+    def _cached(self, key: str, make: Any, only: str = "") -> Any:
+        """What follows from what was told, kept; of those that start with `only` the last one."""
+        if key not in self._cache:
+            made = make()
+            for old in [k for k in self._cache if only and k.startswith(only)]:
+                del self._cache[old]
+            self._cache[key] = made
+        return self._cache[key]
+
+
+def _representative(losses: Array, most: int) -> NDArray[np.int64]:
+    """At most so many trials: the better half of them the best, the rest the latest."""
+    n = len(losses)
+    if n <= most:
+        return np.arange(n)
+    best = np.argsort(losses, kind="stable")[: most // 2]
+    rest = np.setdiff1d(np.arange(n), best)
+    return np.sort(np.concatenate([best, rest[len(rest) - (most - len(best)) :]]))

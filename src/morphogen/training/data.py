@@ -1,0 +1,352 @@
+"""A named data set with explicit splits, in memory or mapped from files that several processes share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from morphogen.catalog import nearest, resolve
+from morphogen.protocols import MorphogenError
+from morphogen.training.augment import Augment
+from morphogen.training.files import write_whole
+from morphogen.training.images import Images, Sealed, as_images, as_labels
+
+__all__ = ["SOURCES", "Data", "cache", "data", "mapped"]
+
+SOURCES: Mapping[str, str] = {
+    "cifar10": "morphogen.training.vision:cifar10",
+    "cifar100": "morphogen.training.vision:cifar100",
+    "digits": "morphogen.training.digits:digits",
+    "fashion-mnist": "morphogen.training.vision:fashion_mnist",
+    "mnist": "morphogen.training.vision:mnist",
+    "svhn": "morphogen.training.vision:svhn",
+}
+"""Data sets by name: functions of (root, split_seed, download)."""
+
+SPLITS = ("train", "valid", "test")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A data set with its splits. Made by `data(name)`, `Data.from_arrays` or `Data.from_datasets`.
+
+    Args:
+        name: What it is called.
+        train: What weights are fitted to.
+        valid: What architectures are compared on.
+        test: Sealed; `open_test` opens it, once, at the end.
+        class_names: One name a class.
+        mean: One number a channel, of the training pixels as they are stored (0 to 255 for uint8).
+        std: Likewise.
+        augment: What suits these images.
+        split_seed: What decided which image is in which split, where that was not given.
+        folder: Where `save` put the files; then a pickled `Data` is only the way to them.
+    """
+
+    name: str
+    train: Images
+    valid: Images
+    test: Sealed
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    augment: Augment = field(default_factory=Augment)
+    split_seed: int = 0
+    folder: Path | None = None
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        channels, height, width = self.train.shape[1:]
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @property
+    def text(self) -> str:
+        """On one line, for a person."""
+        counts = f"{len(self.train)} train, {len(self.valid)} valid and {len(self.test)} test images"
+        return f"{self.name}: {counts} {'x'.join(map(str, self.image))}, {self.classes} classes"
+
+    def open_test(self) -> Images:
+        """Break the seal of the test split. For the final report only: what the search saw cannot judge the search."""
+        return self.test._inside
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything: equal data sets have equal digests."""
+        sha = hashlib.sha256(json.dumps(self._card, sort_keys=True).encode())
+        for split in (self.train, self.valid, self.test._inside):
+            for values in (split.images, split.labels):
+                sha.update(values.contiguous().numpy())  # type: ignore[arg-type]  # arrays are buffers
+        return sha.hexdigest()
+
+    def limited(self, count: int) -> Data:
+        """At most `count` images of each split, drawn by `split_seed`; mean and standard deviation stay."""
+        if count < 1:
+            raise ValueError(f"a limit of {count} images leaves nothing to train on; it must be 1 or more")
+        train, valid, test = (s.first(count, self.split_seed) for s in (self.train, self.valid, self.test._inside))
+        return replace(self, train=train, valid=valid, test=Sealed(test), folder=None)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def save(self, folder: Path | str) -> Data:
+        """Write the splits to files, unless they are there already, and give the data set that maps them.
+
+        Raises:
+            MorphogenError: The folder holds another data set.
+        """
+        folder = Path(folder).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        card = folder / "data.json"
+        if not card.exists():
+            for split, images in zip(SPLITS, (self.train, self.valid, self.test._inside), strict=True):
+                images.save(folder, split)
+            # last: where the card is, the rest is whole
+            text = json.dumps({**self._card, "digest": self.digest}, indent=1)
+            write_whole(card, lambda file: file.write(text.encode()))
+        saved = Data.open(folder)
+        if saved.digest != self.digest:
+            raise MorphogenError(f"{folder} holds another data set ({saved.text}), not {self.text}: use another folder")
+        return saved
+
+    @staticmethod
+    def open(folder: Path | str) -> Data:
+        """The data set that `save` wrote; images are mapped when they are first used.
+
+        Raises:
+            MorphogenError: There is none.
+        """
+        folder = Path(folder).absolute()
+        try:
+            card = json.loads((folder / "data.json").read_text())
+            train, valid, test = (
+                Images.mapped(folder, split, tuple(card["shapes"][split]), bool(card["floating"])) for split in SPLITS
+            )
+            saved = Data(
+                card["name"],
+                train,
+                valid,
+                Sealed(test),
+                tuple(card["class_names"]),
+                tuple(card["mean"]),
+                tuple(card["std"]),
+                Augment(**card["augment"]),
+                card["split_seed"],
+                folder,
+            )
+            saved.__dict__["digest"] = card["digest"]  # known without reading the files
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MorphogenError(
+                f"{folder} holds no data set that can be read ({error}): data.save(folder) writes one"
+            ) from None
+        return saved
+
+    @property
+    def _card(self) -> dict[str, Any]:
+        splits = zip(SPLITS, (self.train, self.valid, self.test._inside), strict=True)
+        return {
+            "name": self.name,
+            "split_seed": self.split_seed,
+            "class_names": list(self.class_names),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "augment": asdict(self.augment),
+            "floating": self.train.images.is_floating_point(),
+            "shapes": {split: list(images.shape) for split, images in splits},
+        }
+
+    # --- making ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def from_arrays(
+        x_train: Any,
+        y_train: Any,
+        *,
+        x_valid: Any = None,
+        y_valid: Any = None,
+        x_test: Any = None,
+        y_test: Any = None,
+        name: str = "arrays",
+        class_names: Sequence[str] = (),
+        augment: Augment | None = None,
+        split_seed: int = 0,
+        share: float = 0.2,
+    ) -> Data:
+        """A data set from arrays or tensors. A split that is not given is cut from train, every class alike.
+
+        Args:
+            x_train: Images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`, uint8 or floating point (taken as they are).
+            y_train: Labels `(N,)`, whole numbers from 0.
+            x_valid: Like `x_train`.
+            y_valid: Like `y_train`.
+            x_test: Like `x_train`.
+            y_test: Like `y_train`.
+            name: What the data set is called.
+            class_names: One name a class; by default the numbers from 0 to the highest training label.
+            augment: What suits the images; by default a random crop after padding by an eighth of the height, no flips.
+            split_seed: Of the cuts.
+            share: Of all that is given as train, what each split that is not given gets.
+
+        Raises:
+            ValueError: Shapes, types or labels that do not fit, each named.
+        """
+        images = as_images(x_train, "x_train")
+        labels = as_labels(y_train, "y_train", len(images), len(class_names) or None)
+        names = tuple(class_names) or tuple(str(i) for i in range(int(labels.max()) + 1))
+        given: dict[str, Images] = {}
+        for split, x, y in (("valid", x_valid, y_valid), ("test", x_test, y_test)):
+            if (x is None) != (y is None):
+                raise ValueError(f"x_{split} and y_{split} go together, but only one of them is given")
+            if x is not None:
+                more = as_images(x, f"x_{split}")
+                if more.shape[1:] != images.shape[1:] or more.dtype != images.dtype:
+                    raise ValueError(f"x_{split} has images {_kind(more)}, but x_train has {_kind(images)}")
+                given[split] = Images(more, as_labels(y, f"y_{split}", len(more), len(names)))
+        missing = [split for split in ("valid", "test") if split not in given]
+        parts = _cut(labels.numpy(), [share] * len(missing), split_seed) if missing else [np.arange(len(labels))]
+        for split, part in zip(("train", *missing), parts, strict=True):
+            if not len(part):
+                raise ValueError(
+                    f"{len(labels)} images are too few to cut {' and '.join(missing)} from them: "
+                    f"give x_{split} and y_{split}"
+                )
+            picked = torch.from_numpy(part)
+            given[split] = Images(images[picked], labels[picked]) if missing else Images(images, labels)
+        mean, std = _moments(given["train"].images)
+        suited = Augment(shift=max(1, images.shape[2] // 8)) if augment is None else augment
+        return Data(name, given["train"], given["valid"], Sealed(given["test"]), names, mean, std, suited, split_seed)
+
+    @staticmethod
+    def from_datasets(
+        train: Dataset[Any],
+        valid: Dataset[Any] | None = None,
+        test: Dataset[Any] | None = None,
+        *,
+        name: str = "dataset",
+        class_names: Sequence[str] = (),
+        augment: Augment | None = None,
+        split_seed: int = 0,
+        share: float = 0.2,
+    ) -> Data:
+        """A data set from datasets of PyTorch that give `(image, label)`; each image is read once, into memory.
+
+        So transforms of theirs should convert and not be random; random ones belong into `augment`. The other arguments
+        are those of `from_arrays`.
+
+        Raises:
+            ValueError: As `from_arrays`, and images of different sizes.
+        """
+        arrays: dict[str, Any] = {}
+        for split, dataset in (("train", train), ("valid", valid), ("test", test)):
+            if dataset is not None:
+                arrays[f"x_{split}"], arrays[f"y_{split}"] = _read(dataset, split)
+        return Data.from_arrays(
+            **arrays, name=name, class_names=class_names, augment=augment, split_seed=split_seed, share=share
+        )
+
+
+def cache() -> Path:
+    """Where morphogen keeps files of data sets, unless it is told otherwise."""
+    return Path.home() / ".cache" / "morphogen"
+
+
+def mapped(data: Data) -> Data:
+    """The same data set, in files that all workers of this machine map; written once, whatever the number of runs."""
+    return data if data.folder is not None else data.save(cache() / "mapped" / data.digest[:32])
+
+
+def data(
+    name: str | Path,
+    split_seed: int = 0,
+    root: Path | str | None = None,
+    limit: int | None = None,
+    download: bool = False,
+) -> Data:
+    """A data set by name, `.npz` file, or `package.module:function` of one's own that gives a `Data`.
+
+    Args:
+        name: Of `SOURCES`, or a path, or a dotted name.
+        split_seed: Decides which image is in which split, where the data set does not say.
+        root: Where files are kept; by default `~/.cache/morphogen`.
+        limit: The most images of each split.
+        download: Whether what is missing may be fetched from the network.
+
+    Raises:
+        ValueError: There is no such data set; the message has the nearest name.
+        MorphogenError: Its files are missing or malformed.
+    """
+    text = str(name)
+    if text in SOURCES:
+        folder = cache() if root is None else Path(root).expanduser()
+        found: Data = resolve(SOURCES[text])(folder, split_seed, download)
+    elif text.endswith(".npz"):
+        found = resolve("morphogen.training.npz:npz")(Path(text).expanduser(), split_seed)
+    elif ":" in text:
+        found = resolve(text)()
+        if not isinstance(found, Data):
+            raise ValueError(f"{text} gave {type(found).__name__}, expected a morphogen.training.Data")
+    else:
+        known = ", ".join(SOURCES)
+        raise ValueError(
+            f"there is no data set '{text}'{nearest(text, SOURCES)}; "
+            f"there are {known}, .npz files and package.module:function"
+        )
+    return found if limit is None else found.limited(limit)
+
+
+def _cut(labels: np.ndarray[Any, Any], shares: Sequence[float], seed: int) -> list[np.ndarray[Any, Any]]:
+    """Indices of what stays and of each share, every class alike, in random order."""
+    rng = np.random.default_rng(seed)
+    parts: list[list[np.ndarray[Any, Any]]] = [[] for _ in range(len(shares) + 1)]
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        ends = np.round(np.cumsum(shares) * len(members)).astype(int)
+        *cut, rest = np.split(members, ends)
+        for part, indices in zip(parts, (rest, *cut), strict=True):
+            part.append(indices)
+    return [rng.permutation(np.concatenate(part)) for part in parts]
+
+
+def _moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel; a constant channel has standard deviation 1."""
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        values = images[:, channel].double()
+        means.append(float(values.mean()))
+        stds.append(float(values.std(correction=0)) or 1.0)
+    return tuple(means), tuple(stds)
+
+
+def _read(dataset: Dataset[Any], split: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    images, labels = [], []
+    for index in range(len(dataset)):  # type: ignore[arg-type]  # map-style datasets have a length
+        image, label = dataset[index]
+        images.append(image.numpy(force=True) if isinstance(image, Tensor) else np.asarray(image))
+        labels.append(int(label))
+        if images[-1].shape != images[0].shape:
+            raise ValueError(
+                f"{split} has images {images[0].shape} and {images[-1].shape} (number {index}): "
+                "a transform must give one size"
+            )
+    if not images:
+        raise ValueError(f"{split} is an empty dataset")
+    return np.stack(images), np.asarray(labels)
+
+
+def _kind(images: Tensor) -> str:
+    return f"{'x'.join(map(str, images.shape[1:]))} {str(images.dtype).removeprefix('torch.')}"
