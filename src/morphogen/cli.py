@@ -163,6 +163,7 @@ def main() -> None:
 
 
 def _run(config: Config, folder: Any, as_json: bool) -> None:
+    from morphogen.protocols import MorphogenError
     from morphogen.runs import run
     from morphogen.runs.assembly import assemble
     from morphogen.runs.progress import Progress
@@ -184,6 +185,8 @@ def _run(config: Config, folder: Any, as_json: bool) -> None:
         raise
     progress.close()
     _print(result.json) if as_json else result.show(console)
+    if result.export_error is not None:
+        raise MorphogenError(f"the winner was not exported: {result.export_error}")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -199,6 +202,9 @@ def _failures() -> Iterator[None]:
         yield
     except MorphogenError as error:
         _complain(str(error))
+        raise typer.Exit(Exit.FAILED) from None
+    except OSError as error:  # a full disk, a folder that may not be written
+        _complain(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}")
         raise typer.Exit(Exit.FAILED) from None
     except (ValueError, TypeError, LookupError) as error:
         _complain(str(error))

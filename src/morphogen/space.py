@@ -21,9 +21,12 @@ from morphogen.choice import Choice, Pick, When
 from morphogen.completions import Completions
 from morphogen.limits import Cost, Limit
 
-MOST_REJECTIONS = 100_000
+__all__ = ["HYPERPARAMETERS", "Architecture", "Choice", "Cost", "Limit", "Pick", "Space", "When"]
 
-__all__ = ["Architecture", "Choice", "Cost", "Limit", "Pick", "Space", "When"]
+HYPERPARAMETERS = "train/"
+"""Choices of this prefix are read by the training, not by the network."""
+
+MOST_REJECTIONS = 100_000
 
 
 @final
@@ -343,8 +346,14 @@ class Space:
         return replace(self, choices=tuple(kept.values()))
 
     def identity(self, architecture: Architecture) -> bytes:
-        """Bytes that are equal exactly when the stand-alone networks are isomorphic, with equal params and MACs."""
-        return self._canonical(architecture) if self.canonical else architecture.code
+        """Bytes that are equal exactly when the stand-alone networks are isomorphic, with equal params and MACs.
+
+        What the training reads (`train/...`) belongs to it: the same network trained otherwise is another trial.
+        """
+        if not self.canonical:
+            return architecture.code
+        training = [f"{n}={p}" for n, p in architecture.picks.items() if n.startswith(HYPERPARAMETERS)]
+        return self._canonical(architecture) + " ".join(training).encode()
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

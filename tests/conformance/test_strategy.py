@@ -24,15 +24,22 @@ def each(space: Space) -> Each:
 
 
 MAKERS: dict[str, Callable[[Space], Strategy]] = {
+    "Asha": strategies.Asha,
     "Deduplicated": lambda space: Deduplicated(RegularizedEvolution(space, 10, 3), space),
     "Each": each,
+    "Genetic": lambda space: strategies.Genetic(space, population_size=10, tournament_size=3),
+    "Grid": strategies.Grid,
+    "Hyperband": strategies.Hyperband,
+    "LocalSearch": strategies.LocalSearch,
+    "Nsga2": lambda space: strategies.Nsga2(space, population_size=10),
     "Ppo": lambda space: Ppo(space, hidden=8, minibatch=10),
     "Progressive": lambda space: Progressive(space, beam=8, predictor=Ensemble(space, members=2, steps=20)),
     "RandomSearch": RandomSearch,
     "RegularizedEvolution": lambda space: RegularizedEvolution(space, population_size=10, tournament_size=3),
     "Reinforce": lambda space: Reinforce(space, hidden=8, children=4),
+    "Tpe": strategies.Tpe,
 }
-PROBES: dict[str, Callable[[Space], Strategy]] = {"Asha": Asha, "Policy": Policy, "Generational": Generational}
+PROBES: dict[str, Callable[[Space], Strategy]] = {"AshaProbe": Asha, "Policy": Policy, "Generational": Generational}
 
 
 def test_every_exported_strategy_is_under_the_laws() -> None:

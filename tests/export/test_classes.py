@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_equal_classes_are_written_once_with_what_differs_as_parameters(rebuild:
 
 def test_numbers_that_always_agree_share_a_parameter(rebuild: Callable) -> None:
     text = rebuild(nn.Sequential(Block(3, 3, 3, 3), Block(3, 9, 3, 3), Block(9, 9, 3, 9), nn.Flatten())).text
-    assert "nn.Conv2d(in_channels, out_channels, 3, padding=1, groups=in_channels, bias=False)" in text
+    assert "in_channels, out_channels, 3, padding=1, groups=in_channels, bias=False" in text
     assert "nn.BatchNorm2d(out_channels)" in text
 
 
@@ -71,7 +72,7 @@ def test_a_class_with_too_many_parameters_is_written_apart(rebuild: Callable) ->
         def __init__(self, seed: int) -> None:
             super().__init__()
             sizes = [3, *np.random.default_rng(seed).integers(1, 64, 9), 3]
-            self.layers = nn.ModuleList(nn.Conv2d(int(a), int(b), 1) for a, b in zip(sizes, sizes[1:], strict=False))
+            self.layers = nn.ModuleList(nn.Conv2d(int(a), int(b), 1) for a, b in pairwise(sizes))
 
         def forward(self, x: Tensor) -> Tensor:
             for layer in self.layers:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import morphogen.export
@@ -104,7 +103,9 @@ def test_an_export_repeats_bit_by_bit_and_survives_a_later_one_that_fails(
     def files() -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (tmp_path / "best").iterdir()}
 
+    network = network.to(memory_format=torch.channels_last).double()
     exported = export(network, tmp_path / "best", image=IMAGE, onnx=False)
+    assert torch.float64 == network.head[3].weight.dtype
     assert "model.py: bit-equal" in str(exported)
     assert "model.onnx: not written, not asked for" in str(exported)
     before = files()
@@ -125,7 +126,7 @@ def test_a_file_that_needs_morphogen_is_caught(
 ) -> None:
     source = morphogen.export.source
     monkeypatch.setattr(morphogen.export, "source", lambda *args: "import morphogen.choice\n" + source(*args))
-    with pytest.raises(MorphogenError, match="model.py would have 'import morphogen.choice'"):
+    with pytest.raises(MorphogenError, match=r"model\.py would have 'import morphogen\.choice'"):
         export(network, tmp_path / "best", image=IMAGE, onnx=False)
     monkeypatch.setattr(morphogen.export, "check", lambda text: None)
     with pytest.raises(MorphogenError, match="imports morphogen, and nothing of morphogen may be needed"):

@@ -36,6 +36,7 @@ def test_names_that_are_fine_stay_as_they_are() -> None:
     assert "sep_conv_3x3" == identifier("sep_conv_3x3")
     assert "SepConv3x3" == camel("sep_conv_3x3")
     assert "ReLUConvBN" == camel("ReLUConvBN")
+    assert "Conv1x7_7x1" == camel("conv_1x7_7x1")
     assert "MaxPool3x3" == camel("max pool-3x3")
 
 

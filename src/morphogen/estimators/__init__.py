@@ -5,6 +5,8 @@ from morphogen.catalog import lazy
 EXPORTS = {
     "Baselines": "baselines",
     "Complexity": "complexity",
+    "SupernetAccuracy": "supernet_accuracy",
+    "SupernetTraining": "supernet_training",
     "Tabular": "tabular",
     "TestSplit": "test_split",
     "Training": "training",

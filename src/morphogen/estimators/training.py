@@ -13,9 +13,9 @@ from torch import nn
 
 from morphogen.estimators.complexity import suited_skeleton
 from morphogen.nn.complexity import complexity
-from morphogen.nn.network import HYPERPARAMETERS, network
+from morphogen.nn.network import network
 from morphogen.protocols import Context, MorphogenError
-from morphogen.space import Architecture, Space
+from morphogen.space import HYPERPARAMETERS, Architecture, Space
 from morphogen.training.checkpoint import save_weights
 from morphogen.training.data import Data
 from morphogen.training.fit import Fit, train

@@ -113,7 +113,7 @@ def _main() -> Main:
         return Main(None, spec.name, tuple(sys.argv))
     if path is None or not Path(path).is_file():
         raise MorphogenError(
-            "the estimator is defined in an interactive session, where a worker cannot find it: put it into a file that "
-            "you import, or use the executor `inline`"
+            "the estimator is defined in an interactive session, where a worker cannot find it: put it into a file "
+            "that you import, or use the executor `inline`"
         )
     return Main(str(Path(path).resolve()), None, tuple(sys.argv))

@@ -90,7 +90,10 @@ def export(
     """
     folder, given = Path(folder), checked(card or {})
     try:
-        plain = copy.deepcopy(network).cpu().float().eval()
+        plain: nn.Module = copy.deepcopy(getattr(network, "_orig_mod", network))  # what torch.compile was given
+        plain = plain.eval().cpu().float()
+        # as weights are loaded: another memory format may round otherwise
+        plain = plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # missing in the stubs
     except RuntimeError as error:
         raise MorphogenError(
             f"the network cannot be copied: {error}; let no module keep tensors of its last forward"
@@ -134,6 +137,7 @@ def _appearing(folder: Path) -> Iterator[Path]:
     if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / CARD).exists())):
         raise ValueError(f"{folder} exists and is no earlier export (there is no {CARD} in it): choose another folder")
     try:
+        shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         yield draft
         if folder.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -255,7 +256,7 @@ def _parameters(calls: Sequence[Call]) -> dict[int, tuple[Column, str]]:
     given: dict[Column, str] = {}
     for column in varying.values():
         if column not in given:
-            name = _parameter([names[i] for i, c in varying.items() if c == column])
+            name = _parameter([names[i].rstrip(string.digits) for i, c in varying.items() if c == column])
             given[column] = unique(identifier(name), {*given.values(), *RESERVED})
     return {i: (column, given[column]) for i, column in varying.items()}
 

@@ -150,12 +150,12 @@ class _Writer:
         base, number = "y", ""
         if node.target is getattr:
             base = str(node.args[1])
-        elif node.op == "call_module" and (address := self._addresses[str(node.target)]):
-            base, _, index = address.removeprefix("self.").partition("[")
+        elif "x" not in live and (node.op != "call_module" or node.target in self._layers):
+            base = "x"
+        elif node.op == "call_module":
+            base, _, index = self._addresses[str(node.target)].removeprefix("self.").partition("[")
             number = index.strip("[]").replace("][", "_")
             base = _singular(base) if number else base
-        elif "x" not in live:
-            base = "x"
         name = unique(identifier(base) + number, {*live, *RESERVED})
         if base not in ("x", "y"):
             self._speaking.add(name)

@@ -80,7 +80,11 @@ MODULE_NAMES = {*dir(nn.Module()), *keyword.kwlist}
 def camel(name: object) -> str:
     """A class name: `sep_conv_3x3` becomes `SepConv3x3`."""
     words = re.sub(r"[^0-9A-Za-z]+", " ", str(name)[:60]).split()
-    return identifier("".join(word[0].upper() + word[1:] for word in words))
+    joined = ""
+    for word in words:
+        # two numbers are not one: conv_1x7_7x1 becomes Conv1x7_7x1
+        joined += ("_" if joined[-1:].isdigit() and word[0].isdigit() else "") + word[0].upper() + word[1:]
+    return identifier(joined)
 
 
 def unique(name: str, taken: Collection[str]) -> str:

@@ -279,7 +279,7 @@ def _part(frame: Frame) -> Part:
     if plain and frame.path and forward.chain is not None and len(forward.chain) == 1:
         return forward.chain[0]
     places = [segment for segment in frame.path.split(".") if segment and not segment.isdecimal()]
-    name = (places or ["Block"])[-1] if plain else type(m).__name__
+    name = (places or ["Network"])[-1] if plain else type(m).__name__
     return Block(name, forward, type(m).forward is nn.Sequential.forward, plain)
 
 

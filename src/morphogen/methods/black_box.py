@@ -10,7 +10,7 @@ from morphogen.methods.phases import RANDOM, SEARCH, baselines, random_arm, retr
 from morphogen.protocols import Estimator, Phase, Strategy
 from morphogen.space import Space
 
-__all__ = ["Judges", "Plan", "black_box"]
+__all__ = ["Judges", "Plan", "black_box", "conclusion"]
 
 
 @final
@@ -56,25 +56,38 @@ class Plan:
         """The elapsed seconds at which a share of the budget is over; the last part is kept for the export and the page."""
         return None if self.budget is None else share * (self.budget - min(RESERVE, self.budget / 3))
 
+    def searching(self, share: float = 1.0) -> float | None:
+        """The elapsed seconds at which a share of the search's own time is over."""
+        return self.until(share * (ARMS / 2 if self.control else ARMS))
+
 
 RESERVE = 30.0
-"""Seconds for the proof of the export and the report."""
+"""Seconds for the test split, the proof of the export and the report."""
+
+ARMS, BASELINES, RETRAIN = 0.56, 0.66, 0.99
+"""Shares of the rest at which the arms, the baselines and the retraining end. What one leaves over, the next ones have."""
 
 
 def black_box(strategy: Callable[[Space], Strategy], space: Space, judges: Judges, plan: Plan) -> list[Phase]:
-    """Search, random arm at equal budget, finalists of both with several seeds, baselines, and the test split once."""
-    control = plan.control
-    phases = [search(strategy, space, judges.search, plan.trials, plan.until(0.35 if control else 0.7))]
+    """Search, then all that makes its result trustworthy."""
+    return [
+        search(strategy, space, judges.search, plan.trials, plan.searching()),
+        *conclusion(space, judges, plan),
+    ]
+
+
+def conclusion(space: Space, judges: Judges, plan: Plan) -> list[Phase]:
+    """Random arm at equal budget, finalists of both with several seeds, baselines, and the test split once."""
+    phases: list[Phase] = []
     arms: Sequence[str] = (SEARCH,)
-    if control:
-        phases.append(random_arm(space, judges.search, plan.until(0.7)))
+    if plan.control:
+        phases.append(random_arm(space, judges.search, plan.until(ARMS)))
         arms = (SEARCH, RANDOM)
-    if judges.final is not None:
-        phases.append(retrain(judges.final, arms, plan.finalists, plan.seeds, plan.until(0.93)))
     if judges.baselines is not None and plan.baseline_names:
-        phases.append(baselines(judges.baselines, plan.baseline_names, plan.until(0.97)))
+        # cheap, and in front: without them there is nothing to compare with, and the retraining takes all that is left
+        phases.append(baselines(judges.baselines, plan.baseline_names, plan.until(BASELINES)))
+    if judges.final is not None:
+        phases.append(retrain(judges.final, arms, plan.finalists, plan.seeds, plan.until(RETRAIN)))
     if judges.test is not None:
         phases.append(test(judges.test, arms))
     return phases
-
-

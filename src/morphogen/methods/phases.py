@@ -10,9 +10,26 @@ from morphogen.space import Space
 from morphogen.strategies import Deduplicated, Each, RandomSearch
 from morphogen.trial import Proposal, Trial
 
-__all__ = ["BASELINES", "RANDOM", "RETRAIN", "SEARCH", "TEST", "baselines", "finalists", "means", "random_arm", "retrain", "search", "test"]
+__all__ = [
+    "BASELINES",
+    "RANDOM",
+    "RETRAIN",
+    "SEARCH",
+    "SUPERNET",
+    "TEST",
+    "baselines",
+    "finalists",
+    "found",
+    "means",
+    "random_arm",
+    "retrain",
+    "search",
+    "supernet",
+    "test",
+    "trained",
+]
 
-SEARCH, RANDOM, RETRAIN, BASELINES, TEST = "search", "random", "retrain", "baselines", "test"
+SUPERNET, SEARCH, RANDOM, RETRAIN, BASELINES, TEST = "supernet", "search", "random", "retrain", "baselines", "test"
 
 
 def search(
@@ -22,11 +39,31 @@ def search(
     return Phase(SEARCH, lambda told: (strategy(space), estimator), lambda told: Stop(trials=trials, until=until))
 
 
+def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None) -> Phase:
+    """Train supernets of the whole space, one a seed; what time cuts short counts with what it has."""
+    proposals = [Proposal(None, origin={"repeat": repeat}) for repeat in range(seeds)]
+    return Phase(
+        SUPERNET, lambda told: (Each(proposals), estimator), lambda told: Stop(until=until, partial=True), keep=seeds
+    )
+
+
+def found(estimator: Estimator, until: float | None = None) -> Phase:
+    """The search arm of a method whose supernets name an architecture each: these, each once, judged on their own."""
+
+    def start(told: Sequence[Trial]) -> tuple[Strategy, Estimator]:
+        proposals = [Proposal(t.architecture, origin={"supernet": t.id}) for t in finalists(told, SUPERNET, len(told))]
+        return Each(proposals), estimator
+
+    return Phase(SEARCH, start, lambda told: Stop(until=until))
+
+
 def random_arm(space: Space, estimator: Estimator, until: float | None = None) -> Phase:
-    """Random search until it has spent the seconds that the search spent: the equal-budget control of every search."""
+    """Random search until it has spent the seconds that the search spent, its supernets included: the equal-budget
+    control of every search."""
 
     def stop(told: Sequence[Trial]) -> Stop:
-        return Stop(seconds=sum(t.outcome.seconds for t in told if t.phase == SEARCH and t.outcome is not None), until=until)
+        spent = [t.outcome.seconds for t in told if t.phase in (SUPERNET, SEARCH) and t.outcome is not None]
+        return Stop(seconds=sum(spent), until=until)
 
     return Phase(RANDOM, lambda told: (Deduplicated(RandomSearch(space), space), estimator), stop)
 
@@ -49,7 +86,8 @@ def retrain(estimator: Estimator, arms: Sequence[str], count: int, seeds: int, u
     """
 
     def start(told: Sequence[Trial]) -> tuple[Strategy, Estimator]:
-        chosen = [(arm, t) for arm in arms for t in finalists(told, arm, count)]
+        # the winners of all arms first: time may not be enough for everyone
+        chosen = [(arm, t) for rank in range(count) for arm in arms for t in finalists(told, arm, count)[rank : rank + 1]]
         proposals = [
             Proposal(t.architecture, origin={"arm": arm, "finalist": t.id, "repeat": repeat})
             for repeat in range(seeds)
@@ -61,18 +99,28 @@ def retrain(estimator: Estimator, arms: Sequence[str], count: int, seeds: int, u
 
 
 def means(told: Sequence[Trial], arm: str) -> list[list[Trial]]:
-    """The retrained trials of an arm, one list a finalist, by their mean loss."""
+    """The retrained trials of an arm, one list a finalist, by their mean loss.
+
+    What time cut short counts only where its finalist has nothing better: half a training says little about a whole one.
+    """
     groups: dict[int, list[Trial]] = {}
     for trial in told:
         if trial.phase == RETRAIN and trial.proposal.origin.get("arm") == arm and not trial.failed:
             groups.setdefault(int(trial.proposal.origin["finalist"]), []).append(trial)
-    return sorted(groups.values(), key=lambda ts: (sum(t.violation for t in ts), sum(t.loss for t in ts) / len(ts), ts[0].id))
+    longest = [[t for t in group if trained(t) == max(map(trained, group))] for group in groups.values()]
+    return sorted(longest, key=lambda ts: (sum(t.violation for t in ts), sum(t.loss for t in ts) / len(ts), ts[0].id))
+
+
+def trained(trial: Trial) -> float:
+    """How many epochs the curves of a trial reach; 0 where it has none."""
+    curves = trial.outcome.curves.values() if trial.outcome is not None else ()
+    return max((points[-1][0] for points in curves if points), default=0.0)
 
 
 def baselines(estimator: Estimator, names: Sequence[str], until: float | None = None) -> Phase:
     """Plain networks trained by the same recipe, for a person to compare with."""
     proposals = [Proposal(None, origin={"baseline": name}) for name in names]
-    return Phase(BASELINES, lambda told: (Each(proposals), estimator), lambda told: Stop(until=until), keep=len(names))
+    return Phase(BASELINES, lambda told: (Each(proposals), estimator), lambda told: Stop(until=until, partial=True), keep=len(names))
 
 
 def test(estimator: Estimator, arms: Sequence[str]) -> Phase:

@@ -126,7 +126,7 @@ class FactorizedReduction(nn.Module):
 
     Args:
         conv1: 1x1, stride 2. A mixing module gets the mixture.
-        conv2: Likewise. Of an odd number of channels it gives one more, in the code.
+        conv2: Likewise.
         norm: Of all channels.
     """
 

@@ -10,12 +10,9 @@ from torch import nn
 from morphogen.catalog import resolve
 from morphogen.choice import Choice
 from morphogen.nn.mixed import Mixed, MixedOp
-from morphogen.space import Space
+from morphogen.space import HYPERPARAMETERS, Space
 
 __all__ = ["choices_read", "network"]
-
-HYPERPARAMETERS = "train/"
-"""Choices of this prefix are read by the training, not by the network."""
 
 
 def network(space: Space, skeleton: Any = None, mixed: Mixed = MixedOp) -> nn.Module:

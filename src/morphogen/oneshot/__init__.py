@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 from morphogen.catalog import lazy
 
 if TYPE_CHECKING:
+    from morphogen.oneshot.dirichlet import Dirichlet as Dirichlet
     from morphogen.oneshot.distribution import Distribution as Distribution
     from morphogen.oneshot.distribution import Step as Step
+    from morphogen.oneshot.gumbel import Gumbel as Gumbel
+    from morphogen.oneshot.sandwich import Sandwich as Sandwich
     from morphogen.oneshot.softmax import Softmax as Softmax
     from morphogen.oneshot.uniform import Uniform as Uniform
 
-_EXPORTS = {"Softmax": "softmax", "Uniform": "uniform"}
+_EXPORTS = {
+    "Dirichlet": "dirichlet",
+    "Gumbel": "gumbel",
+    "Sandwich": "sandwich",
+    "Softmax": "softmax",
+    "Uniform": "uniform",
+}
 _PROTOCOL = {"Distribution": "distribution", "Step": "distribution"}
 
-__all__ = ["Softmax", "Uniform"]
+__all__ = ["Dirichlet", "Gumbel", "Sandwich", "Softmax", "Uniform"]
 __getattr__, __dir__ = lazy(__name__, _EXPORTS | _PROTOCOL)

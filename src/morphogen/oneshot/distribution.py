@@ -12,10 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from morphogen.nn.mixture import Mixture
-from morphogen.nn.network import HYPERPARAMETERS
-from morphogen.space import Architecture, Space
+from morphogen.space import HYPERPARAMETERS, Architecture, Space
 
-__all__ = ["Batch", "Distribution", "Loss", "Score", "Step", "logits_of", "refuse_hyperparameters"]
+__all__ = ["Batch", "Distribution", "Loss", "Make", "Score", "Step", "logits_of", "refuse_hyperparameters"]
 
 Batch = tuple[Tensor, Tensor]
 """Images `[batch, channels, height, width]` and classes `[batch]`."""
@@ -41,6 +40,7 @@ class Step:
         last: Whether it is the epoch's last step.
         generator: For what the step draws.
         loss: What the weights minimize.
+        progress: How much of the whole training is done, from 0 to 1; for temperatures that fall.
     """
 
     network: nn.Module
@@ -51,6 +51,7 @@ class Step:
     last: bool
     generator: torch.Generator
     loss: Loss = F.cross_entropy
+    progress: float = 0.0
 
 
 class Distribution(Protocol):
@@ -61,7 +62,7 @@ class Distribution(Protocol):
         ...
 
     def update(self, step: Step) -> None:
-        """Learn. Leaves the weights and their gradients as they are."""
+        """Learn. Leaves the weights, their gradients and the running statistics as they are."""
         ...
 
     def derive(self, score: Score, generator: torch.Generator) -> Architecture:
@@ -74,6 +75,15 @@ class Distribution(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
+        ...
+
+
+class Make(Protocol):
+    """What makes a distribution for a supernet: a class of this package, or `functools.partial` of one, or
+    a function of one's own. It must pickle."""
+
+    def __call__(self, space: Space, *, generator: torch.Generator, device: torch.device) -> Distribution:
+        """The distribution before it has learned anything; `generator` draws the first values."""
         ...
 
 

@@ -82,8 +82,18 @@ class Posterior:
         self.kernel, self.points = kernel, points
         self.theta, self.scale = parameters
         covariance = kernel.covariance(self.theta, self.scale, points, points)
-        covariance[np.diag_indices(len(values))] += np.exp(self.theta[kernel.noise]) + JITTER
-        self.factor = cholesky(covariance, lower=True, check_finite=False)
+        diagonal = np.diag_indices(len(values))
+        covariance[diagonal] += np.exp(self.theta[kernel.noise])
+        jitter = JITTER * max(1.0, float(covariance[diagonal].mean()))
+        while True:
+            covariance[diagonal] += jitter
+            try:
+                self.factor = cholesky(covariance, lower=True, check_finite=False)
+                break
+            except (
+                np.linalg.LinAlgError
+            ):  # equal architectures and next to no noise: more of it, until it can be inverted
+                jitter *= 100
         self.alpha = cho_solve((self.factor, True), values, check_finite=False)
 
     def mean(self, points: Points) -> tuple[Array, Array]:

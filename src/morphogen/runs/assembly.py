@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
@@ -12,11 +12,13 @@ from morphogen.catalog import component, nearest, resolve
 from morphogen.config import Config, objective
 from morphogen.estimators import Tabular
 from morphogen.estimators.tabular import Table
+from morphogen.methods import METHODS
 from morphogen.methods.black_box import Judges, Plan, black_box
 from morphogen.objective import Objective
 from morphogen.protocols import Executor, Phase, Strategy
 from morphogen.space import Space
 from morphogen.spaces import space as find_space
+from morphogen.spaces.skeleton import Skeleton
 from morphogen.strategies import Deduplicated
 
 if TYPE_CHECKING:
@@ -78,14 +80,37 @@ def assemble(
         finalists=config.final.finalists,
         seeds=config.final.seeds,
     )
-    make = strategy if strategy is not None else _strategy(config.strategy, config.strategy_options)
-    make(found)  # a strategy that cannot serve the space says so now
-    phases = black_box(make, found, judges, plan)
+    if strategy is None and config.strategy in METHODS:
+        phases = _method(config, found, judges, plan, data, skeletons)
+    else:
+        make = strategy if strategy is not None else _strategy(config.strategy, config.strategy_options)
+        make(found)  # a strategy that cannot serve the space says so now
+        phases = black_box(make, found, judges, plan)
     return Parts(found, objectives, phases, judges, plan, _executor(config), _device(config), data, skeletons)
 
 
 T = TypeVar("T")
 Judged = tuple[Space, tuple[Objective, ...], Judges, "Data | None", "Mapping[str, Any] | None"]
+
+
+def _method(
+    config: Config, space: Space, judges: Judges, plan: Plan, data: Data | None, skeletons: Mapping[str, Any] | None
+) -> list[Phase]:
+    """The phases of a method of the literature that trains supernets."""
+    from morphogen.methods.one_shot import Setting
+
+    if data is None or skeletons is None:
+        raise ValueError(f"method '{config.strategy}' trains a supernet and needs data; a table has only what was trained alone")
+    method = resolve(METHODS[config.strategy])
+    _check_options(f"method '{config.strategy}'", config.strategy_options, list(inspect.signature(method).parameters)[1:])
+    phases: list[Phase] = method(Setting(space, data, skeletons, judges, plan), **config.strategy_options)
+    return phases
+
+
+def _check_options(what: str, options: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    for key in options:
+        if key not in allowed:
+            raise ValueError(f"{what} has no option '{key}'{nearest(key, allowed)}; it has {', '.join(allowed) or 'none'}")
 
 
 def _on_a_table(config: Config) -> Judged:
@@ -127,7 +152,14 @@ def _skeleton(space: Space, name: str, data: Data, options: Mapping[str, Any]) -
     from morphogen.estimators.complexity import suited_skeleton
 
     preset = suited_skeleton(space, name if name in space.skeletons else None, data.image, data.classes)
+    if isinstance(preset, Skeleton) and max(data.image[1:]) <= TINY_PIXELS:
+        preset = replace(preset, **TINY)
     return settings(preset, options, "skeleton")
+
+
+TINY_PIXELS = 16
+TINY: Mapping[str, Any] = {"channels": 8, "cells": 3, "auxiliary": False, "drop_path": 0.0}
+"""For images of a few pixels: the presets of the papers are for larger ones, for days of a GPU, and regularize as much."""
 
 
 def settings(preset: T, options: Mapping[str, Any], what: str) -> T:
@@ -147,11 +179,14 @@ def settings(preset: T, options: Mapping[str, Any], what: str) -> T:
 
 def _strategy(name: str, options: Mapping[str, Any]) -> Callable[[Space], Strategy]:
     """What makes the strategy that a person names; without repetitions, unless it learns from its own samples only."""
-    made = component("morphogen.strategies", name, "strategy")
-    allowed = [p for p in inspect.signature(made).parameters if p != "space"]
-    for key in options:
-        if key not in allowed:
-            raise ValueError(f"strategy '{name}' has no option '{key}'{nearest(key, allowed)}; it has {', '.join(allowed) or 'none'}")
+    try:
+        made = component("morphogen.strategies", name, "strategy")
+    except ValueError as error:
+        if ":" in name:
+            raise
+        close = nearest(name, METHODS)
+        raise ValueError(f"{error}; or one of the methods {', '.join(METHODS)}{close}") from None
+    _check_options(f"strategy '{name}'", options, [p for p in inspect.signature(made).parameters if p != "space"])
 
     def make(space: Space) -> Strategy:
         strategy: Strategy = made(space, **options)

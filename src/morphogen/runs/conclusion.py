@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, final
 from rich.console import Console
 
 from morphogen.config import Config
-from morphogen.methods.phases import BASELINES, RANDOM, RETRAIN, SEARCH, TEST, means
+from morphogen.methods.phases import BASELINES, RANDOM, RETRAIN, SEARCH, SUPERNET, TEST, means, trained
 from morphogen.objective import best
 from morphogen.protocols import MorphogenError
 from morphogen.report.record import Row, RunRecord
@@ -40,6 +41,7 @@ class Result:
         record: All of it, for the page; `record.verdict` says whether the search was worth it.
         winner: The finished training that is exported; on a table, the best trial.
         exported: Whether `folder / "best"` holds the proven network.
+        export_error: Why it does not, where it should.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Result:
     record: RunRecord
     winner: Trial
     exported: bool
+    export_error: str | None = None
 
     @property
     def best(self) -> Architecture:
@@ -73,6 +76,7 @@ class Result:
             "best": self.best.json,
             "winner": {"trial": self.winner.id, "found_by": _arm(self.winner), "metrics": dict(self.winner.outcome.metrics if self.winner.outcome else {})},
             "exported": str(self.folder / "best") if self.exported else None,
+            "export_error": self.export_error,
             "report": str(self.folder / "report.html"),
             **summary(self.record),
         }
@@ -85,15 +89,24 @@ class Result:
         console.print(f"report  {self.folder / 'report.html'}", markup=False, soft_wrap=True)
         if self.exported:
             console.print(f"network {self.folder / 'best' / 'model.py'} (verified: equal logits without morphogen)", markup=False, soft_wrap=True)
+        if self.export_error is not None:
+            console.print(f"not exported: {self.export_error}", markup=False, soft_wrap=True)
 
 
 def conclude(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial], seconds: float) -> Result:
-    """Export the winner, write the page and `result.json`."""
+    """Export the winner, write the page and `result.json`. A network that cannot be exported loses nothing of the rest."""
     winner = _winner(trials)
-    exported = parts.data is not None and winner.phase == RETRAIN
+    exported, reason = parts.data is not None and winner.phase == RETRAIN, None
+    for draft in folder.glob(".best-*"):  # of an export that was killed
+        shutil.rmtree(draft, ignore_errors=True)
     if exported:
-        _export(folder, parts, winner, folder / "best")
-    result = Result(folder, parts, _record(folder, config, parts, trials, winner, seconds), winner, exported)
+        try:
+            _export(folder, parts, winner, folder / "best")
+        except (MorphogenError, ValueError) as error:
+            exported, reason = False, str(error)
+    elif parts.data is not None:
+        reason = "no finalist was retrained: give a larger budget"
+    result = Result(folder, parts, _record(folder, config, parts, trials, winner, seconds), winner, exported, reason)
     _write_report(result.record, folder)
     aside = folder / f".result.{os.getpid()}"
     aside.write_text(json.dumps(result.json, indent=1), encoding="utf-8")
@@ -167,6 +180,15 @@ def _record(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial],
     warnings = [f"{', '.join(sorted(measured))} is measured: the run resumes exactly, it does not repeat exactly"] if measured else []
     if config.order == "finish":
         warnings.append("trials were told in order of arrival: the run resumes exactly, it does not repeat")
+    if SUPERNET in phases:
+        from morphogen.oneshot.health import warnings as unwell
+
+        for trial in phases[SUPERNET]:
+            if trial.outcome is not None:
+                warnings += [f"supernet of trial {trial.id}: {said}" for said in unwell(trial.outcome.curves)]
+    retrained = [t for t in phases.get(RETRAIN, ()) if t.outcome is not None and not t.failed]
+    if short := sum(trained(t) < max(map(trained, retrained)) for t in retrained):
+        warnings.append(f"time cut {short} of {len(retrained)} trainings of finalists short: they count only for a finalist without a whole one")
     metric = parts.objectives[0].metric
     return RunRecord(
         name=folder.name,
@@ -174,6 +196,7 @@ def _record(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial],
         phases=phases,
         objectives=parts.objectives,
         rows=_rows(trials, winner),
+        search=[name for name in (SUPERNET, SEARCH) if name in phases],
         winner=winner.architecture,
         retrained_search=_retrained(parts, trials, SEARCH),
         retrained_random=_retrained(parts, trials, RANDOM),

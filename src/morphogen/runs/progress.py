@@ -48,11 +48,17 @@ class Progress:
     _since: float = field(default=0.0, init=False)
     _last: float = field(default=0.0, init=False)
     _status: Status | None = field(default=None, init=False)
+    _begun: bool = field(default=False, init=False)
 
     def __call__(self, study: Study, event: Event | None) -> None:
-        if event is None:
+        if event is None and not self._begun:
+            self._begun = True
             if study.trials:
-                self.console.print(f"{len(study.trials)} trials are recorded; going on from there")
+                self._say(f"{len(study.trials)} trials are recorded; going on from there")
+            return
+        if event is None:
+            self.close()
+            self._say("exporting the winner, proving it, and writing the page")
             return
         phase = study.trials[event.trial].phase
         if phase != self._phase:
@@ -60,12 +66,12 @@ class Progress:
             self._phase, self._finished, self._failed, self._since = phase, 0, 0, time.monotonic()
             self._last = self._since
         if event.kind == "died":
-            self.console.print(f"[yellow]trial {event.trial}: {escape(str(event.body.get('reason')))}; trying again[/yellow]")
+            self._say(f"[yellow]trial {event.trial}: {escape(str(event.body.get('reason')))}; trying again[/yellow]")
         if event.kind == "finished":
             self._finished += 1
             if error := event.body.get("error"):
                 self._failed += 1
-                self.console.print(f"[yellow]trial {event.trial} failed: {escape(str(error).splitlines()[0])}[/yellow]")
+                self._say(f"[yellow]trial {event.trial} failed: {escape(str(error).splitlines()[0])}[/yellow]")
             self._show(study)
 
     def _show(self, study: Study) -> None:
@@ -77,7 +83,7 @@ class Progress:
             self._status.update(line)
         elif time.monotonic() - self._last >= self.every:
             self._last = time.monotonic()
-            self.console.print(line)
+            self._say(line)
 
     def _line(self, study: Study) -> str:
         spent = max(time.monotonic() - self._since, 1e-9)
@@ -106,5 +112,8 @@ class Progress:
             self._status = None
         if self._phase and self._finished:
             failed = f", {self._failed} failed" if self._failed else ""
-            self.console.print(f"{escape(self._phase)}: {self._finished} trials in {clock(time.monotonic() - self._since)}{failed}")
+            self._say(f"{escape(self._phase)}: {self._finished} trials in {clock(time.monotonic() - self._since)}{failed}")
             self._finished = 0
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=not self.console.is_terminal)  # a line of a log is one line

@@ -7,7 +7,7 @@ A run is a folder: `run.toml` (everything resolved), `trials.sqlite` (the record
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ CONFIG = "run.toml"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Watcher = Callable[[Study, Event | None], None]
-"""Called with the study once it stands (None), then with every event when it is durable."""
+"""Called with the study once it stands (None), with every event when it is durable, and when all phases are over (None)."""
 
 
 def search(
@@ -150,18 +150,24 @@ def proceed(folder: Path, config: Config, parts: Parts, watch: Watcher | None = 
             if watch is not None:
                 study.observer = lambda event: watch(study, event)
                 watch(study, None)
-            study.run(parts.phases)
+            for phase in parts.phases:
+                study.run_phase(phase)
+                if best(study.told) is None:  # a random arm beside it or a baseline would be no result
+                    raise MorphogenError(_nothing_worked(study.told))
+            if watch is not None:
+                watch(study, None)
         finally:
             workers.close()
-        if best(study.told) is None:
-            failures = [t for t in study.told if t.failed]
-            first = failures[0].outcome.error.splitlines()[0] if failures and failures[0].outcome and failures[0].outcome.error else ""
-            raise MorphogenError(
-                f"no trial worked out of {len(study.told)}" + (f"; the first failed with: {first}" if first else ": the time was too short")
-            )
         return conclude(folder, config, parts, study.told, study.elapsed)
     finally:
         store.close()
+
+
+def _nothing_worked(told: Sequence[Trial]) -> str:
+    errors = [t.outcome.error for t in told if t.outcome is not None and t.outcome.error is not None]
+    if not errors:
+        return "no trial came to an end: the time was too short"
+    return f"no trial worked out of {len(told)}; the first failed with: {errors[0].splitlines()[0]}"
 
 
 def read(folder: Path, **objects: Any) -> tuple[Config, Parts, list[Trial]]:

@@ -12,9 +12,20 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from morphogen.choice import Choice, Pick, When
-from morphogen.spaces.genotype import CellGenotype
+from morphogen.spaces.genotype import Block, CellGenotype
 
-__all__ = ["FIRST", "SIDES", "BlockPicks", "block_choices", "blocks_of", "canonical", "cell_genotype", "picked_blocks", "picks_of"]
+__all__ = [
+    "FIRST",
+    "SIDES",
+    "BlockPicks",
+    "block_choices",
+    "blocks_of",
+    "canonical",
+    "cell_genotype",
+    "picked_blocks",
+    "picks_of",
+    "unread",
+]
 
 SIDES = ("a", "b")
 FIRST = 2
@@ -24,7 +35,7 @@ FIRST = 2
 class BlockPicks(NamedTuple):
     """What one block of an architecture is."""
 
-    sides: tuple[tuple[str, int], tuple[str, int]]
+    sides: Block
     """Operation and input, twice."""
     combine: str
     """`add` or `concat`."""
@@ -109,6 +120,12 @@ def cell_genotype(blocks: Sequence[BlockPicks], concat: Sequence[int]) -> CellGe
                 "use the text or JSON of the architecture"
             )
     return CellGenotype(tuple(block.sides for block in blocks), tuple(concat))
+
+
+def unread(blocks: Sequence[Block]) -> list[int]:
+    """The loose ends of a cell: its blocks that no block reads."""
+    read = {state for block in blocks for _, state in block}
+    return [block for block in range(FIRST, len(blocks) + FIRST) if block not in read]
 
 
 def canonical(blocks: Sequence[BlockPicks]) -> list[tuple[object, ...]]:

@@ -7,6 +7,7 @@ Zoph, Vasudevan, Shlens, Le 2018, "Learning Transferable Architectures for Scala
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import nn
 
@@ -22,6 +23,7 @@ from morphogen.spaces.blocks import (
     cell_genotype,
     picked_blocks,
     picks_of,
+    unread,
 )
 from morphogen.spaces.concat import Concat
 from morphogen.spaces.genotype import CellGenotype, Genotype
@@ -35,8 +37,10 @@ __all__ = [
     "OPERATIONS",
     "SKELETONS",
     "from_genotype",
+    "genotype_cell",
     "genotype_network",
     "identity",
+    "loose_ends",
     "nasnet",
     "network",
     "to_genotype",
@@ -45,25 +49,16 @@ __all__ = [
 OPERATIONS = tuple(NASNET_OPERATIONS)
 COMBINE = ("add", "concat")
 CELLS = ("normal", "reduce")
-CIFAR = Skeleton(channels=32, cells=6, cells_per_repeat=3, extra_reductions=True)
+SEARCH = Skeleton(channels=32, cells=6, cells_per_repeat=3, extra_reductions=True)
 SKELETONS = {
-    "search": CIFAR,
-    "final": Skeleton(
-        channels=32,
-        cells=18,
-        cells_per_repeat=3,
-        extra_reductions=True,
-        auxiliary=True,
-        drop_path=0.4,
-        drop_path_by_depth=True,
-    ),
-    "imagenet": Skeleton(
+    "search": SEARCH,
+    "final": replace(SEARCH, cells=18, auxiliary=True, drop_path=0.4, drop_path_by_depth=True),
+    "imagenet": replace(
+        SEARCH,
         image=(3, 224, 224),
         classes=1000,
         channels=44,
         cells=12,
-        cells_per_repeat=3,
-        extra_reductions=True,
         stem="imagenet",
         stem_multiplier=1,
         norm_eps=1e-3,
@@ -115,15 +110,16 @@ def genotype_network(genotype: Genotype, skeleton: Skeleton) -> nn.Module:
     Raises:
         ValueError: A cell has an operation that there is not.
     """
-    cells = []
-    for name in CELLS:
-        cell: CellGenotype = getattr(genotype, name)
-        blocks = nasnet(len(cell.blocks), combine=())
-        # what the other cell is does not matter: only this one's choices are read
-        picks = {c.name: c.options[0] for c in blocks} | picks_of(cell, name, combine=False)
-        one = blocks.fix(blocks.architecture(picks))
-        cells.append(CellChoices(one, name, Concat(cell.concat)))
-    return Network(*cells, skeleton)
+    normal, reduce = (genotype_cell(getattr(genotype, name), name) for name in CELLS)
+    return Network(normal, reduce, skeleton)
+
+
+def genotype_cell(genotype: CellGenotype, name: str = "normal") -> CellChoices:
+    """A cell as published, with nothing to choose."""
+    blocks = nasnet(len(genotype.blocks), combine=())
+    # what the other cell is does not matter: only this one's choices are read
+    picks = {choice.name: choice.options[0] for choice in blocks} | picks_of(genotype, name, combine=False)
+    return CellChoices(blocks.fix(blocks.architecture(picks)), name, Concat(genotype.concat))
 
 
 # --- other forms of an architecture -----------------------------------------------------------------------------------
@@ -135,8 +131,10 @@ def to_genotype(architecture: Architecture) -> Genotype:
     Raises:
         ValueError: A block concatenates, for which that form has no word.
     """
-    picks = architecture.picks
-    cells = (cell_genotype(picked_blocks(picks, cell), _loose(picked_blocks(picks, cell))) for cell in CELLS)
+    cells = []
+    for name in CELLS:
+        blocks = picked_blocks(architecture.picks, name)
+        cells.append(cell_genotype(blocks, unread([block.sides for block in blocks])))
     return Genotype(*cells)
 
 
@@ -155,14 +153,13 @@ def from_genotype(genotype: Genotype, space: Space | None = None) -> Architectur
             raise ValueError(
                 f"the {name} cell has {len(cell.blocks)} blocks, cells of space '{space.name}' have {blocks}"
             )
-        picked = picks_of(cell, name, combine=f"{name}/{FIRST}/combine" in space)
-        loose = _loose(picked_blocks(space._read(picked), name))
+        loose = unread(cell.blocks)
         if sorted(cell.concat) != loose:
             raise ValueError(
                 f"the {name} cell concatenates the states {sorted(cell.concat)}; cells of space '{space.name}' "
                 f"concatenate what no block reads, here {loose}"
             )
-        picks |= picked
+        picks |= picks_of(cell, name, combine=f"{name}/{FIRST}/combine" in space)
     return space.architecture(picks)
 
 

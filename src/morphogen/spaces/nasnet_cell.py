@@ -103,12 +103,17 @@ class Squeeze(nn.Module):
 
 @final
 class Halve(nn.Module):
-    """ReLU, factorized reduction."""
+    """ReLU, factorized reduction.
+
+    Both halves have the same channels, so of an odd number there is one less, as in the code that gave the
+    published counts; operations on it adapt.
+    """
 
     def __init__(self, features: Features, c: int, norms: Norms) -> None:
         super().__init__()
+        self.channels = c - c % 2
         self.relu = nn.ReLU()
-        self.reduction = _reduction(features, c, norms)
+        self.reduction = _reduction(features, self.channels, norms)
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
         y: Tensor = self.reduction(self.relu(x), mixture)
@@ -188,14 +193,16 @@ class Cell(nn.Module):
         first = before_last is last
         self.adjust0 = nn.Identity() if first else _adjusted(before_last, last.size, c, norms)
         self.adjust1 = Squeeze(last, c, norms)
+        # of the first input, where it has not those of the cell
         channels = {0: before_last.channels} if first else {}
+        if isinstance(self.adjust0, Halve):
+            channels = {0: self.adjust0.channels}
 
         def operation(name: str, state: int) -> nn.Module:
             stride = 2 if reduces and state < FIRST else 1
             module = nasnet_operation(name, channels.get(state, c), c, stride, norms)
             # an identity is not dropped, also not where it is a convolution that changes the shape
-            dropped = drop_path > 0 and name != "skip_connect"
-            return nn.Sequential(module, DropPath(drop_path)) if dropped else module
+            return module if name == "skip_connect" else _dropped(module, drop_path)
 
         def side(path: str) -> nn.Module:
             which, op = choices.space[f"{path}/input"], choices.space[f"{path}/op"]
@@ -227,6 +234,13 @@ class Cell(nn.Module):
             states[int(state)] = fit(states[int(state)])
         y: Tensor = self.output(states, mixture)
         return y
+
+
+def _dropped(module: nn.Module, drop_path: float) -> nn.Module:
+    """With drop path at its end, by which no name in its `state_dict` changes."""
+    if drop_path == 0:
+        return module
+    return nn.Sequential(*(module if isinstance(module, nn.Sequential) else [module]), DropPath(drop_path))
 
 
 def _adjusted(features: Features, size: tuple[int, int], c: int, norms: Norms) -> nn.Module:

@@ -3,13 +3,20 @@
 from morphogen.catalog import lazy
 
 EXPORTS = {
+    "Asha": "asha",
     "Deduplicated": "deduplicated",
     "Each": "each",
+    "Genetic": "genetic",
+    "Grid": "grid",
+    "Hyperband": "hyperband",
+    "LocalSearch": "local_search",
+    "Nsga2": "nsga2",
     "Ppo": "ppo",
     "Progressive": "progressive",
     "RandomSearch": "random_search",
     "RegularizedEvolution": "regularized_evolution",
     "Reinforce": "reinforce",
+    "Tpe": "tpe",
 }
 __all__ = list(EXPORTS)  # noqa: PLE0605 - the table is the list
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

@@ -39,12 +39,15 @@ class Bayesian:
     Args:
         space: Where to search.
         startup: How many trials are random before the model proposes.
+        patience: After so many trials without a better one, deviations count double every other time; after twice as
+            many, three times.
         points: The most trials that the process is conditioned on.
         fitted: The most trials that its parameters are fitted to.
     """
 
     space: Space
     startup: int = 5
+    patience: int = 10
     points: int = 256
     fitted: int = 96
     told: list[Trial] = field(default_factory=list, init=False)
@@ -91,10 +94,11 @@ class Bayesian:
             mean, _ = posterior.mean(believed)
             posterior = Posterior(kernel, parameters, data.and_then(believed), np.concatenate([values, mean]))
         incumbent = float(values.min())
+        wider = self._wider(losses, len(waiting))
 
         def acquisition(points: Points) -> Array:
             mean, cross = posterior.mean(points)
-            return log_expected_improvement(mean, posterior.deviation(points, cross), incumbent)
+            return log_expected_improvement(mean, wider * posterior.deviation(points, cross), incumbent)
 
         small = pool(self.space)
         if small is not None:
@@ -111,6 +115,16 @@ class Bayesian:
         good = [trials[i].architecture for i in np.argsort(losses, kind="stable")[:20]]
         ranked = search(kernel.layout, [a for a in good if a is not None], of_states, rng)
         return unseen(self.space, kernel.layout.architectures(ranked), taken)
+
+    def _wider(self, losses: Array, waiting: int) -> float:
+        """What deviations are multiplied by: more the longer nothing better was found, every other time.
+
+        Parameters of the largest likelihood make a process too sure of itself, above all where it has seen little but
+        the surroundings of one local optimum.
+        """
+        n = len(losses)
+        stale = n - 1 - int(np.argmin(losses))
+        return 1.0 if (n + waiting) % 2 else 1.0 + min(stale / self.patience, 2.0)
 
     def _parameters(self, kernel: Kernel, trials: list[Trial]) -> Parameters:
         """Fitted anew at fixed counts, so that they are a function of what was told then."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -55,6 +55,8 @@ class Ppo:
         reward: From a trial to its reward.
         seed: Of the first weights.
     """
+
+    on_policy: ClassVar[bool] = True  # it learns from its own samples, repetitions included
 
     space: Space
     hidden: int = 100

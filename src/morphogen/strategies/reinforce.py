@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -60,6 +60,8 @@ class Reinforce:
         every: How many children are asked before the next of `growth`.
         seed: Of the first weights.
     """
+
+    on_policy: ClassVar[bool] = True  # it learns from its own samples, repetitions included
 
     space: Space
     hidden: int = 35

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import insort
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,16 @@ __all__ = ["Tpe"]
 
 Array = NDArray[np.float64]
 Ranked = tuple[float, float, int, Trial]
-"""Violation, loss, id: trials of one fidelity in order, the best first."""
+"""Violation, loss, id, and the trial that they order."""
+
+
+@final
+@dataclass
+class Told:
+    """The trials of one fidelity: all in order, the best first, and the latest."""
+
+    latest: deque[Trial]
+    ranked: list[Ranked] = field(default_factory=list)
 
 
 @final
@@ -29,13 +39,13 @@ Ranked = tuple[float, float, int, Trial]
 class Tpe:
     """Two densities over architectures, of the good trials and of the others; the largest ratio of them is next.
 
-    Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization" (NIPS), section 4: the expected improvement rises with
-    `l(x) / g(x)` (eq. 3), over candidates drawn from `l`. The densities are multivariate, a product kernel on each trial
-    (Aitchison & Aitken 1976), as in Falkner et al. 2018, BOHB (arXiv:1807.01774), section 3.2, and Optuna's.
+    Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization" (NIPS), section 4: the expected improvement rises
+    with `l(x) / g(x)` (eq. 3), over candidates drawn from `l`. The densities are multivariate, a product kernel on each
+    trial (Aitchison & Aitken 1976), as in Falkner et al. 2018, BOHB (arXiv:1807.01774), section 3.2, and in Optuna.
 
     Differs: options that are numbers are smoothed towards their neighbors, subsets are read element by element, and a
-    choice that does not exist in a candidate has no part in its densities. What was told is not proposed again. Pending
-    trials count as not good. Of several fidelities, the fullest that has enough trials is modeled (BOHB).
+    choice that does not exist in an architecture has no part in its density. Nothing is proposed twice. Pending trials
+    count as not good. Of several fidelities, the fullest that has enough trials is modeled (BOHB, section 4).
 
     Args:
         space: Where to search.
@@ -44,8 +54,10 @@ class Tpe:
         good: The part of the trials that is good, `gamma` of the paper.
         most_good: The most trials that are good.
         prior: How many trials the uniform prior counts as.
-        modeled: The most trials in the density of the others: the latest.
+        modeled: The most of the other trials that are modeled, the latest.
     """
+
+    multi_fidelity: ClassVar[bool] = True
 
     space: Space
     startup: int = 10
@@ -54,84 +66,136 @@ class Tpe:
     most_good: int = 25
     prior: float = 1.0
     modeled: int = 256
-    width: float = 0.0
-    ranked: dict[tuple[tuple[str, float], ...], list[Ranked]] = field(default_factory=dict, init=False)
+    told: dict[tuple[tuple[str, float], ...], Told] = field(default_factory=dict, init=False)
     seen: set[bytes] = field(default_factory=set, init=False)
-    told: int = field(default=0, init=False)
 
-    def tell(self, trial: Trial, rng: np.random.Generator) -> None:
-        self.told += 1
-        if trial.architecture is not None:
-            key = tuple(sorted(trial.proposal.fidelity.items()))
-            insort(self.ranked.setdefault(key, []), (trial.violation, trial.loss, trial.id, trial))
-            self.seen.add(self.space.identity(trial.architecture))
+    def __post_init__(self) -> None:
+        if not 0 < self.good < 1:
+            raise ValueError(f"good={self.good} is no part of the trials: it must be between 0 and 1")
+        if min(self.startup, self.candidates, self.most_good, self.modeled) < 1 or not self.prior > 0:
+            raise ValueError(
+                f"startup={self.startup}, candidates={self.candidates}, most_good={self.most_good} and modeled={self.modeled} "
+                f"must be 1 or more, and prior={self.prior} above 0"
+            )
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
         waiting = [t.architecture for t in pending if t.architecture is not None]
         taken = {self.space.identity(a) for a in waiting}
-        ranked = self._fullest()
-        if ranked is None:
+        told = self._fullest()
+        found = None if told is None else self._most_promising(told, waiting, taken, rng)
+        if found is None:
             found = novel(self.space, self.seen | taken, rng)
-            return None if found is None else Proposal(found)
-        l = layout(self.space)
-        n = min(math.ceil(self.good * len(ranked)), self.most_good)
-        good = l.read([r[-1].architecture for r in ranked[:n]])
-        others = sorted(ranked[n:], key=lambda r: r[2])[-self.modeled :]
-        bad = l.read([r[-1].architecture for r in others] + waiting)
-        below, above = Density(l, good, self.prior, self.width), Density(l, bad, self.prior, self.width)
-        drawn = np.unique(below.draw(self.candidates, rng), axis=0)
-        drawn = drawn[l.feasible(drawn)]
-        ratio = below(drawn) - above(drawn)
-        for a in l.architectures(drawn[np.argsort(-ratio, kind="stable")]):
-            i = self.space.identity(a)
-            if i not in self.seen and i not in taken:
-                return Proposal(a)
-        found = novel(self.space, self.seen | taken, rng)
         return None if found is None else Proposal(found)
 
-    def _fullest(self):
-        return next((r for r in self.ranked.values() if len(r) >= self.startup), None)
+    def tell(self, trial: Trial, rng: np.random.Generator) -> None:
+        if trial.architecture is None:
+            return
+        key = tuple(sorted(trial.proposal.fidelity.items()))
+        told = self.told.setdefault(key, Told(deque(maxlen=self.modeled + self.most_good)))
+        told.latest.append(trial)
+        violation = trial.violation if math.isfinite(trial.loss) else math.inf
+        insort(told.ranked, (violation, trial.loss, trial.id, trial))
+        self.seen.add(self.space.identity(trial.architecture))
+
+    def _fullest(self) -> Told | None:
+        """The trials of the fullest fidelity that has enough that worked; an axis that is left out is full."""
+        axes = sorted({axis for key in self.told for axis, _ in key})
+        for key in sorted(self.told, key=lambda k: [dict(k).get(a, math.inf) for a in axes], reverse=True):
+            ranked = self.told[key].ranked
+            if len(ranked) >= self.startup and math.isfinite(ranked[0][1]):
+                return self.told[key]
+        return None
+
+    def _most_promising(
+        self, told: Told, waiting: list[Architecture], taken: set[bytes], rng: np.random.Generator
+    ) -> Architecture | None:
+        rows = layout(self.space)
+        count = min(math.ceil(self.good * len(told.ranked)), self.most_good)
+        good = [t for *_, t in told.ranked[:count]]
+        ids = {t.id for t in good}
+        others = [t for t in told.latest if t.id not in ids][-self.modeled :]
+        below = Density(rows, rows.read([t.architecture for t in good if t.architecture is not None]), self.prior)
+        above = Density(rows, rows.read([t.architecture for t in others if t.architecture is not None] + waiting), self.prior)
+        drawn = np.unique(below.draw(self.candidates, rng), axis=0)
+        drawn = drawn[rows.feasible(drawn)]
+        if not len(drawn):  # tight limits: small steps from good ones keep them
+            near = [good[int(i)].architecture for i in rng.integers(len(good), size=self.candidates)]
+            drawn = np.unique(rows.read([mutate(a, rng) for a in near if a is not None]), axis=0)
+        ratio = below.logarithm(drawn) - above.logarithm(drawn)
+        for architecture in rows.architectures(drawn[np.argsort(-ratio, kind="stable")]):
+            identity = self.space.identity(architecture)
+            if identity not in self.seen and identity not in taken and self.space.feasible(architecture.picks):
+                return architecture
+        return None
 
 
+@final
 class Density:
-    def __init__(self, layout, centers, prior, width):
-        self.layout, self.centers, self.prior = layout, centers, prior
-        n = len(centers)
-        self.tables = []
-        for b in layout.blocks:
-            if b.choice.single:
-                o = [b.choice.options.index(x) for x in b.choice.pickable]
-                k = len(o); size = len(b.choice.options)+1
-                at = np.array(o)+1
-            else:
-                k, size, at = 2, 3, np.array([1, 2])
-            off = prior / max(n,1) if not width else width/k
-            K = np.full((k,k), off) + np.eye(k)
-            if b.choice.ordered and b.choice.single:
-                d = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
-                K = np.exp(-d/ max(k/6*1.0,.5))*(1 if True else 0) + off
-            K /= K.sum(1, keepdims=True)
-            T = np.zeros((size,size)); T[:, 1:] = 1e-300; T[0, at] = 1/k; T[np.ix_(at,at)] = K; T[:,0]=1
-            self.tables.append(T)
-    def __call__(self, x):
-        total = np.zeros((len(x), len(self.centers)))
-        uniform = np.zeros(len(x))
-        for b, T in zip(self.layout.blocks, self.tables):
-            lt = np.log(T)
-            for c in range(b.at, b.at+b.width):
-                total += lt[self.centers[:, c][None, :], x[:, c][:, None]]
-                uniform += lt[0, x[:, c]]
-        return np.logaddexp.reduce(np.concatenate([total, (uniform + np.log(self.prior))[:, None]], 1), axis=1) - np.log(len(self.centers) + self.prior)
-    def draw(self, m, rng):
-        i = rng.integers(len(self.centers)+1, size=m)
-        x = np.concatenate([self.centers, np.zeros((1,self.centers.shape[1]),np.uint8)])[i]
-        for b, T in zip(self.layout.blocks, self.tables):
-            if not b.choice.single and b.choice.bounds != (0, b.width):
+    """A density over architectures: a kernel on each of some, and the uniform prior.
+
+    Args:
+        rows: The layout of the space.
+        centers: `(architectures, columns)`.
+        prior: How many architectures the prior counts as.
+    """
+
+    def __init__(self, rows: Layout, centers: States, prior: float) -> None:
+        self.rows, self.prior = rows, prior
+        self.centers = np.concatenate([centers, np.zeros((1, rows.width), np.uint8)])  # the last one is the prior
+        weights = np.append(np.ones(len(centers)), prior)
+        self.weights: Array = weights / weights.sum()
+        self.smoothing = prior / max(len(centers), 1)
+        self.tables = [self._table(b) for b in rows.blocks]
+
+    def logarithm(self, states: States) -> Array:
+        """The logarithm of the density of each row."""
+        # the log-kernels of a row with all centers are sums over columns: a product of matrices, with one-hot rows
+        kernels, marks = [], []
+        for block, table in zip(self.rows.blocks, self.tables, strict=True):
+            logs, eye = np.log(table), np.eye(len(table))
+            for column in range(block.at, block.at + block.width):
+                kernels.append(logs[self.centers[:, column]])
+                marks.append(eye[states[:, column]])
+        log = np.concatenate(marks, 1) @ np.concatenate(kernels, 1).T + np.log(self.weights)
+        return np.asarray(np.logaddexp.reduce(log, axis=1))
+
+    def draw(self, count: int, rng: np.random.Generator) -> States:
+        """Rows from the density; limits of the space are not looked at."""
+        states = self.centers[rng.choice(len(self.centers), size=count, p=self.weights)]
+        for block, table in zip(self.rows.blocks, self.tables, strict=True):
+            if not block.choice.single and block.choice.bounds != (0, block.width):
+                self._redraw(block, states, rng)
                 continue
-            for c in range(b.at, b.at+b.width):
-                cum = T[:,1:].cumsum(1); cum/=cum[:,-1:]
-                x[:, c] = 1 + (rng.random(m)[:,None] > cum[x[:,c]]).sum(1)
-        # drop inactive
-        for b in self.layout.blocks:
-            x[~self.layout.active(b, x), b.columns] = 0
-        return self.layout.settle(x, rng)
+            sums = table[:, 1:].cumsum(1)
+            sums /= sums[:, -1:]
+            for column in range(block.at, block.at + block.width):
+                states[:, column] = 1 + (rng.random((count, 1)) >= sums[states[:, column]]).sum(1)
+        for block in self.rows.blocks:  # parents first
+            states[~self.rows.active(block, states), block.columns] = 0
+        return states
+
+    def _table(self, block: Block) -> Array:
+        """`[state of the center, state]`: the kernel of a column. State 0, it does not exist, is uniform as a center."""
+        choice = block.choice
+        at = np.array([choice.options.index(o) + 1 for o in choice.pickable] if choice.single else [1, 2], int)
+        size, k = 1 + (len(choice.options) if choice.single else 2), len(at)
+        distance = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
+        if choice.single and choice.ordered:
+            kernel = np.exp(-distance / max(k / 6, 0.5))
+        else:
+            kernel = (distance == 0).astype(float)
+        kernel += self.smoothing
+        table = np.full((size, size), 1e-300)  # states that no architecture has
+        table[:, 0] = 1.0
+        table[0, at] = 1.0 / max(k, 1)
+        table[np.ix_(at, at)] = kernel / kernel.sum(1, keepdims=True)
+        return table
+
+    def _redraw(self, block: Block, states: States, rng: np.random.Generator) -> None:
+        """A subset of some sizes only is kept or drawn anew as a whole."""
+        low, high = block.choice.bounds
+        change = 2 * self.smoothing / (1 + 2 * self.smoothing)
+        new = np.flatnonzero((states[:, block.columns] == 0).all(1) | (rng.random(len(states)) < change))
+        order = rng.random((len(new), block.width)).argsort(1).argsort(1)
+        sizes = rng.integers(low, high + 1, size=(len(new), 1))
+        states[new, block.columns] = 1 + (order < sizes)

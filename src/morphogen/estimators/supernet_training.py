@@ -1,0 +1,109 @@
+"""Judge a whole space by training its supernet, and name the architecture that it ends at."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+
+from morphogen.estimators.complexity import Complexity, suited_skeleton
+from morphogen.nn.mixed import Mixed, MixedOp
+from morphogen.nn.network import network
+from morphogen.oneshot.distribution import Make
+from morphogen.oneshot.regime import Regime
+from morphogen.oneshot.supernet import learn
+from morphogen.protocols import Context, MorphogenError
+from morphogen.space import Architecture, Space
+from morphogen.training.data import Data
+from morphogen.training.device import seeded, torch_device
+from morphogen.training.recipe import recipe_for
+from morphogen.trial import Outcome, Proposal
+
+__all__ = ["SupernetTraining", "counted"]
+
+
+@final
+@dataclass(frozen=True)
+class SupernetTraining:
+    """Trains a supernet and a distribution over its architectures together; `found` is what the distribution ends at.
+
+    One trial is the whole training, with `checkpoint.pt` in its folder after every epoch; its proposal has no
+    architecture. Metrics: `accuracy` and `loss` of the architecture found, with the shared weights, on the validation
+    split; `supernet_accuracy`, of the mixture; `params` and `macs`. Curves: see `oneshot.regime.Learned`.
+
+    Fidelity axis: `epochs`, up to the recipe's horizon. A proposal with `warm_start` goes on.
+
+    Args:
+        space: Of the supernet.
+        data: Trained on `train`: a part of it is for the weights, the rest (`regime.share`) for the architecture. Judged
+            on `valid`.
+        make: Makes the distribution.
+        skeleton: The hand-made rest, or the name of a preset of the space; by default the preset `search`.
+        regime: How; by default the data set's own recipe, half of the training split for the architecture.
+        mixed: What mixes operations.
+
+    Raises:
+        ValueError: The space has no network, or the distribution cannot serve it.
+    """
+
+    space: Space
+    data: Data
+    make: Make
+    skeleton: Any = None
+    regime: Regime | None = None
+    mixed: Mixed = MixedOp
+
+    def __post_init__(self) -> None:
+        skeleton = suited_skeleton(self.space, self.skeleton, self.data.image, self.data.classes)
+        object.__setattr__(self, "skeleton", skeleton)
+        object.__setattr__(self, "regime", self.regime or Regime(recipe_for(self.data)))
+        self.make(self.space, generator=torch.Generator(), device=torch.device("cpu"))
+        with torch.device("meta"):
+            network(self.space, self.skeleton, self.mixed)
+
+    @property
+    def measured(self) -> frozenset[str]:
+        return frozenset({"seconds"})
+
+    def __call__(self, proposal: Proposal, context: Context) -> Outcome:
+        assert self.regime is not None
+        epochs, started = self._epochs(proposal), time.monotonic()
+        device = torch_device(context.device)
+        with seeded(context.seed, device):
+            built = network(self.space, self.skeleton, self.mixed)
+            first = torch.Generator().manual_seed(context.seed)
+            distribution = self.make(self.space, generator=first, device=device)
+            try:
+                learned = learn(built, distribution, self.space, self.data, self.regime, context, epochs=epochs)
+            except MorphogenError as error:
+                return Outcome(error=str(error), seconds=time.monotonic() - started)
+        assert learned.found is not None
+        metrics = {**learned.metrics, **counted(self.space, self.skeleton, learned.found)}
+        return Outcome(metrics, learned.curves, learned.found, learned.seconds)
+
+    def cost(self, proposal: Proposal) -> float:
+        """Epochs."""
+        return float(self._epochs(proposal))
+
+    def _epochs(self, proposal: Proposal) -> int:
+        """Raises: ValueError: A single architecture, another axis, or epochs that there are not."""
+        assert self.regime is not None
+        if proposal.architecture is not None:
+            raise ValueError("SupernetTraining trains a whole space, but one architecture was proposed")
+        if unknown := sorted(set(proposal.fidelity) - {"epochs"}):
+            raise ValueError(f"SupernetTraining has no fidelity axis '{unknown[0]}'; it has epochs")
+        horizon = self.regime.recipe.epochs
+        epochs = proposal.fidelity.get("epochs", horizon)
+        if epochs != int(epochs) or not 1 <= epochs <= horizon:
+            raise ValueError(f"fidelity epochs={epochs:g}: it must be a whole number from 1 to {horizon}")
+        return int(epochs)
+
+
+def counted(space: Space, skeleton: Any, architecture: Architecture) -> dict[str, float]:
+    """Parameters and multiply-adds of the stand-alone network; nothing where it cannot run without values."""
+    try:
+        return dict(Complexity(space, skeleton)(Proposal(architecture), Context(seed=0)).metrics)
+    except Exception:  # anybody's own network: not every forward pass can do without values
+        return {}

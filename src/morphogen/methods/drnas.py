@@ -1,0 +1,40 @@
+"""Differentiable search with weights from a Dirichlet distribution."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from morphogen.methods.one_shot import Setting, architecture_lr, gradient_method, recipe
+from morphogen.oneshot import Dirichlet
+from morphogen.oneshot.regime import Regime
+from morphogen.protocols import Phase
+
+__all__ = ["drnas"]
+
+
+def drnas(
+    setting: Setting,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float = 0.025,
+    arch_lr: float | None = None,
+    seeds: int = 1,
+    most_skips: int | None = None,
+) -> list[Phase]:
+    """DrNAS: DARTS with weights drawn from a learned Dirichlet distribution, which keeps exploring.
+
+    Chen et al. 2021, "DrNAS: Dirichlet Neural Architecture Search" (arXiv:2006.10355).
+
+    Args:
+        setting: What it is given.
+        epochs: Of the supernet; by default those of a full training.
+        batch_size: Of the weights and of the architecture.
+        lr: Of the weights, at the beginning. **Differs**: the paper has 0.1, for its batches of 512.
+        arch_lr: Of the architecture; by default `architecture_lr(6e-4, ...)`.
+        seeds: How many supernets; the best of what they find is kept.
+        most_skips: Stop a supernet before a cell has so many skips.
+    """
+    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips)
+    make = partial(Dirichlet, lr=arch_lr or architecture_lr(6e-4, setting.data, regime))
+    return gradient_method(setting, make, regime, seeds=seeds)

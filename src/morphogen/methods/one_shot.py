@@ -1,0 +1,94 @@
+"""What the one-shot methods have in common: what they are given, how supernets train, and their phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from morphogen.estimators.supernet_training import SupernetTraining
+from morphogen.methods.black_box import Judges, Plan, conclusion
+from morphogen.methods.phases import found, supernet
+from morphogen.nn.mixed import Mixed, MixedOp
+from morphogen.oneshot.distribution import Make
+from morphogen.oneshot.regime import Regime
+from morphogen.protocols import Phase
+from morphogen.space import Space
+from morphogen.training.data import Data
+from morphogen.training.recipe import Recipe, recipe_for
+from morphogen.training.schedules import Cosine
+
+__all__ = ["Setting", "architecture_lr", "gradient_method", "recipe"]
+
+
+@final
+@dataclass(frozen=True)
+class Setting:
+    """What a method is given.
+
+    Args:
+        space: Where to search.
+        data: What on.
+        skeletons: The hand-made rest of the network, `search` and `final`.
+        judges: The estimators of stand-alone networks.
+        plan: How much of everything.
+    """
+
+    space: Space
+    data: Data
+    skeletons: Mapping[str, Any]
+    judges: Judges
+    plan: Plan
+
+
+def recipe(data: Data, epochs: int | None, batch_size: int | None, lr: float) -> Recipe:
+    """How the weights of a supernet are trained: SGD with momentum 0.9, weight decay 3e-4, gradients clipped at 5 and a
+    cosine down to 0.001, as in the released code of DARTS; by default as long, and in batches as large, as suits the data.
+    """
+    suited = recipe_for(data)
+    return Recipe(
+        epochs=epochs or suited.epochs,
+        batch_size=batch_size or suited.batch_size,
+        lr=lr,
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=3e-4,
+        schedule=Cosine(min(0.001, lr)),
+        clip=5.0,
+    )
+
+
+PUBLISHED_STEPS = 50 * 391
+"""Steps of DARTS's search: 50 epochs of 25,000 images in batches of 64."""
+
+HIGHEST = 0.05
+
+
+def architecture_lr(published: float, data: Data, regime: Regime) -> float:
+    """The learning rate with which logits get as far as in the published search: a step of Adam is about as long as its
+    learning rate, so fewer steps need longer ones.
+
+    **Differs** from the papers, whose rate is for as many steps as CIFAR-10 has in 50 epochs.
+    """
+    images = len(data.train) * (1 - regime.share)
+    steps = regime.recipe.epochs * (1 - regime.start) * -(-images // regime.recipe.batch_size)
+    return min(max(published, published * PUBLISHED_STEPS / steps), max(published, HIGHEST))
+
+
+def gradient_method(
+    setting: Setting, make: Make, regime: Regime, *, seeds: int = 1, mixed: Mixed = MixedOp
+) -> list[Phase]:
+    """Supernets, one a seed; what they found, trained on its own and compared; and all that follows a search.
+
+    With several seeds this is the protocol of DARTS, section 3.1: of the cells of several runs, the one with the best
+    validation accuracy after a short training from scratch.
+    """
+    plan, judges = setting.plan, setting.judges
+    if seeds < 1:
+        raise ValueError(f"seeds={seeds}: at least one supernet is trained")
+    training = SupernetTraining(setting.space, setting.data, make, setting.skeletons["search"], regime, mixed)
+    return [
+        supernet(training, seeds, plan.searching(0.85)),
+        found(judges.search, plan.searching()),
+        *conclusion(setting.space, judges, plan),
+    ]

@@ -1,0 +1,85 @@
+"""Signs that a distribution goes wrong, from its weights alone: they cost nothing, so they are always watched."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from morphogen.oneshot.logits import Weights
+from morphogen.space import Architecture
+from morphogen.trial import Curves
+
+__all__ = ["SKIPS", "Weighing", "health", "most_skips", "warnings"]
+
+SKIPS = frozenset({"skip_connect", "skip", "identity"})
+"""Operations without weights that pass their input on."""
+
+SKIPPED, NONE, ENTROPY = "skip_share", "none_weight", "entropy"
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A distribution that weighs options, and so knows its most probable architecture without scoring any."""
+
+    def likeliest(self) -> Architecture:
+        """The architecture that it would end at now."""
+        ...
+
+    def probabilities(self) -> Weights:
+        """Choice -> option -> probability."""
+        ...
+
+
+def health(distribution: object) -> dict[str, float]:
+    """What to watch, after an epoch; empty for a distribution that weighs nothing.
+
+    Returns:
+        `skip_share`, of the operations of the likeliest architecture that could skip; `none_weight`, the mean weight
+        of options that are never picked; `entropy`, the mean over choices, 1 where all options weigh the same. Each
+        only where the space has such choices.
+    """
+    if not isinstance(distribution, Weighing):
+        return {}
+    weights = distribution.probabilities()
+    found = distribution.likeliest()
+    signs: dict[str, list[float]] = {SKIPPED: [], NONE: [], ENTROPY: []}
+    for choice in found.space:
+        if choice.name in found and SKIPS & set(choice.pickable):
+            signs[SKIPPED].append(float(not SKIPS.isdisjoint(found.picks[choice.name])))
+        if choice.name in weights and len(choice.options) > 1:
+            p = weights[choice.name]
+            signs[ENTROPY].append(-sum(x * math.log(x) for x in p.values() if x > 0) / math.log(len(p)))
+            if choice.mixed_only:
+                signs[NONE].append(sum(p[o] for o in choice.mixed_only))
+    return {name: math.fsum(values) / len(values) for name, values in signs.items() if values}
+
+
+def most_skips(architecture: Architecture) -> int:
+    """The most skips in one cell: choices that pick one, counted by what comes before the first `/` of their name."""
+    cells = Counter(
+        name.partition("/")[0] for name, picked in architecture.picks.items() if not SKIPS.isdisjoint(picked)
+    )
+    return max(cells.values(), default=0)
+
+
+def warnings(curves: Curves) -> list[str]:
+    """What a person should know about a supernet's training, in words; from the curves of its trial."""
+    last: Mapping[str, float] = {name: points[-1][1] for name, points in curves.items() if points}
+    said = []
+    if last.get(SKIPPED, 0.0) >= 0.5:
+        said.append(
+            f"{last[SKIPPED]:.0%} of the operations found are skips: the collapse that DARTS is known for when it trains "
+            "long; stop earlier (most_skips=2), or take more seeds"
+        )
+    if last.get(NONE, 0.0) >= 0.5:
+        said.append(
+            f"`none` has {last[NONE]:.0%} of the weight and is never picked: what was found rests on the small rest"
+        )
+    if last.get(ENTROPY, 0.0) >= 0.99 and len(curves[ENTROPY]) > 1:
+        said.append(
+            f"the options are still weighed almost alike (entropy {last[ENTROPY]:.3f} of 1): the search has hardly "
+            "decided; train longer, or raise the learning rate of the architecture"
+        )
+    return said

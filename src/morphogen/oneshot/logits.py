@@ -1,0 +1,176 @@
+"""Logits over the options of every choice: what gradient methods learn, and the architecture they end at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from morphogen.choice import Choice, Pick
+from morphogen.nn.mixture import Mixture
+from morphogen.oneshot.distribution import refuse_hyperparameters
+from morphogen.space import Architecture, Space
+
+__all__ = ["Adam", "Logits", "Weights"]
+
+Weights = Mapping[str, Mapping[str, float]]
+"""Choice -> option -> probability."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Adam:
+    """Numbers of Adam (Kingma and Ba 2015, arXiv:1412.6980); the defaults are those of DARTS, section 3.1.
+
+    Args:
+        lr: The learning rate.
+        betas: Decay of the two averages.
+        weight_decay: Times the logits, added to the gradient.
+    """
+
+    lr: float = 3e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 1e-3
+
+
+@final
+class Logits:
+    """A vector for each choice, Adam on all of them, and the rule that discretizes.
+
+    A choice that picks several options, each with choices that exist only `when` it is picked, such as the inputs
+    of a node, has no logits unless `edges`: all its options run, and its children's logits decide (Liu et al. 2019,
+    arXiv:1806.09055, section 2.4).
+
+    Args:
+        space: Its choices get the logits.
+        who: Whose logits they are, for messages.
+        adam: Of the logits.
+        edges: Whether those choices have logits too, whose weights are multiplied with their children's (the edge
+            normalization of PC-DARTS).
+        generator: Draws the first logits, with standard deviation 0.001; None: all are zero.
+        device: Best that of the network.
+        dtype: Of the logits.
+
+    Raises:
+        ValueError: A choice of a range of picks, or one that only a training can read.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        who: str,
+        adam: Adam,
+        *,
+        edges: bool = False,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        refuse_hyperparameters(space, who)
+        self.space = space
+        self._children = {choice.name: _children(space, choice) for choice in space}
+        self.values: dict[str, nn.Parameter] = {}
+        for choice in space:
+            if not isinstance(choice.pick, int):
+                raise ValueError(  # noqa: TRY004  # what was given is a Space; it is one of a kind that cannot be served
+                    f"{who} cannot decide how many options choice '{choice.name}' picks ({choice.pick[0]} to "
+                    f"{choice.pick[1]}): use a distribution that samples, or make it a choice of one option for each"
+                )
+            if edges or not self._by_children(choice):
+                first = torch.zeros(len(choice.options), dtype=dtype)
+                if generator is not None:
+                    first.normal_(std=1e-3, generator=generator)
+                self.values[choice.name] = nn.Parameter(first.to(device))
+        self._optimizer = torch.optim.Adam(
+            self.values.values(), adam.lr, adam.betas, weight_decay=adam.weight_decay, foreach=True
+        )
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.values.values())
+
+    def mixture(self, weights: Callable[[Choice, Tensor], Tensor]) -> Mixture:
+        """Everything runs, with the weights that a function gives for a choice and its logits."""
+        mixture: dict[str, dict[str, Tensor | None]] = {}
+        for choice in self.space:
+            if choice.name in self.values:
+                given = weights(choice, self.values[choice.name]).unbind()
+                mixture[choice.name] = dict(zip(choice.options, given, strict=True))
+            else:
+                mixture[choice.name] = dict.fromkeys(choice.options)
+        return mixture
+
+    def descend(self, gradients: Sequence[Tensor | None]) -> None:
+        """One step of Adam, for gradients in the order of `parameters`."""
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    @torch.no_grad()
+    def probabilities(self, weights: Callable[[Tensor], Tensor]) -> Weights:
+        """The weights as numbers."""
+        return {
+            name: dict(zip(self.space[name].options, weights(logits).tolist(), strict=True))
+            for name, logits in self.values.items()
+        }
+
+    def discretize(self, weights: Weights) -> Architecture:
+        """The most probable architecture, choice by choice, within the limits.
+
+        Section 2.4: an option that is `mixed_only` (`none`) takes its part of the weights but is never picked; an
+        input weighs what the largest option of its child does. Equal weights: the earlier option.
+        """
+        picks: dict[str, Pick] = {}
+        while (choice := next((c for c in self.space.active(picks) if c.name not in picks), None)) is not None:
+            picks[choice.name] = self._top(choice, picks, weights)
+        return self.space.architecture(picks)
+
+    def state_dict(self) -> dict[str, Any]:
+        logits = {name: parameter.detach().clone() for name, parameter in self.values.items()}
+        return {"logits": logits, "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of the same space.
+
+        Raises:
+            ValueError: The state has other choices than the space.
+        """
+        if state["logits"].keys() != self.values.keys():
+            raise ValueError(
+                f"the state is of another space: it has logits of {len(state['logits'])} choices, expected those of "
+                f"{', '.join(list(self.values)[:3])}, ... ({len(self.values)} choices)"
+            )
+        with torch.no_grad():
+            for name, parameter in self.values.items():
+                parameter.copy_(state["logits"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _by_children(self, choice: Choice) -> bool:
+        return choice.pick != 1 and any(self._children[choice.name].values())
+
+    def _top(self, choice: Choice, picks: Mapping[str, Pick], weights: Weights) -> Pick:
+        """The options of the largest weights, added one by one as far as the limits allow."""
+        picked: Pick = ()
+        while allowed := self.space.allowed({**picks, choice.name: picked}, choice):
+            picked = (*picked, max(allowed, key=lambda option: self._weight(choice, option, weights)))
+        return tuple(option for option in choice.options if option in picked)
+
+    def _weight(self, choice: Choice, option: str, weights: Weights) -> float:
+        own = weights[choice.name][option] if choice.name in weights else 1.0
+        if not self._by_children(choice):
+            return own
+        children = self._children[choice.name][option]
+        return own * math.prod(max(self._weight(c, o, weights) for o in c.pickable) for c in children)
+
+
+def _children(space: Space, choice: Choice) -> dict[str, list[Choice]]:
+    """Option -> the choices that exist when it is picked."""
+    return {
+        option: [c for c in space if c.when is not None and c.when.choice == choice.name and option in c.when.any_of]
+        for option in choice.options
+    }

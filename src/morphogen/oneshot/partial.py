@@ -1,0 +1,105 @@
+"""A mixed operation on a part of the channels: PC-DARTS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from morphogen.choice import Choice
+from morphogen.nn.mixed import MixedOp
+from morphogen.nn.mixture import Mixing, Mixture
+
+__all__ = ["PartialChannels", "narrowed"]
+
+
+@final
+@dataclass(frozen=True)
+class PartialChannels:
+    """The `mixed` of PC-DARTS: only one of k channels goes through the operations, the others pass by.
+
+    Xu et al. 2020, "PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search" (arXiv:1907.05737),
+    section 3.2. Channels are shuffled afterwards, so that others take their turn. Where operations halve the
+    resolution, what passes by is max-pooled, as in the released code.
+
+    Args:
+        k: One of how many channels.
+    """
+
+    k: int = 4
+
+    def __post_init__(self) -> None:
+        if self.k < 2:
+            raise ValueError(f"k={self.k}: partial channels are one of 2 or more")
+
+    def __call__(self, choice: Choice, build: Callable[[str], nn.Module]) -> nn.Module:
+        return _PartialOp(self.k, choice, build)
+
+
+@final
+class _PartialOp(Mixing):
+    def __init__(self, k: int, choice: Choice, build: Callable[[str], nn.Module]) -> None:
+        super().__init__()
+        self.k = k
+        self.mixed = MixedOp(choice, lambda option: narrowed(build(option), k))
+
+    def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
+        c = x.shape[1] // self.k
+        y = self.mixed(x[:, :c], mixture)
+        rest = x[:, c:]
+        if y.shape[2:] != rest.shape[2:]:
+            rest = F.max_pool2d(rest, 2, 2, ceil_mode=True)
+        both = torch.cat((y, rest), dim=1)
+        batch, channels, height, width = both.shape
+        # channel i of group g comes to place g + i k
+        return both.view(batch, self.k, channels // self.k, height, width).transpose(1, 2).reshape(both.shape)
+
+
+def narrowed(module: nn.Module, k: int) -> nn.Module:
+    """The same operation on one of k channels: every convolution and batch norm inside becomes k times narrower, in place.
+
+    Raises:
+        ValueError: Channels that k does not divide, or another kind of layer with parameters.
+    """
+    for name, child in module.named_children():
+        setattr(module, name, narrowed(child, k))
+    if isinstance(module, nn.Conv2d):
+        return _narrow_conv(module, k)
+    if isinstance(module, nn.BatchNorm2d):
+        return nn.BatchNorm2d(
+            _divided(module.num_features, k), module.eps, module.momentum, module.affine, module.track_running_stats
+        )
+    if next(module.parameters(recurse=False), None) is not None:
+        raise ValueError(
+            f"partial channels cannot make a {type(module).__name__} narrower: operations have to be made of "
+            "Conv2d, BatchNorm2d and layers without parameters"
+        )
+    return module
+
+
+def _narrow_conv(conv: nn.Conv2d, k: int) -> nn.Conv2d:
+    groups = 1 if conv.groups == 1 else _divided(conv.groups, k)
+    return nn.Conv2d(
+        _divided(conv.in_channels, k),
+        _divided(conv.out_channels, k),
+        conv.kernel_size,  # type: ignore[arg-type]  # tuples of unknown length in the stubs
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        conv.dilation,  # type: ignore[arg-type]
+        groups,
+        conv.bias is not None,
+        conv.padding_mode,
+    )
+
+
+def _divided(channels: int, k: int) -> int:
+    if channels % k:
+        raise ValueError(
+            f"partial channels take one of {k} channels, but an operation has {channels}: choose channels that are a "
+            f"multiple of {2 * k}, or another k"
+        )
+    return channels // k

@@ -1,0 +1,267 @@
+"""The loop of every one-shot method: draw mixtures, let the architecture learn, let the weights learn."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from morphogen.nn.drop_path import advance
+from morphogen.nn.mixture import Mixture, bind, picks_to_mixture
+from morphogen.oneshot.distribution import Batch, Distribution, Step
+from morphogen.oneshot.health import Weighing, health, most_skips
+from morphogen.oneshot.regime import Learned, Regime, parts
+from morphogen.oneshot.sub_graphs import calibration, judge
+from morphogen.protocols import Context, MorphogenError
+from morphogen.space import Architecture, Space
+from morphogen.training import checkpoint
+from morphogen.training.batches import Batches
+from morphogen.training.data import Data
+from morphogen.training.device import precision, reseed, torch_device
+from morphogen.training.schedules import warm_up
+from morphogen.training.task import Classification
+
+__all__ = ["learn"]
+
+
+def learn(
+    network: nn.Module,
+    distribution: Distribution,
+    space: Space,
+    data: Data,
+    regime: Regime,
+    context: Context,
+    *,
+    epochs: int | None = None,
+) -> Learned:
+    """Train a supernet and its distribution in place, up to an epoch of the recipe's horizon.
+
+    Each step: the architecture learns from a batch of its own part of the training split, then the weights from a
+    batch of theirs, with the loss averaged over the mixtures that are drawn. After every epoch `checkpoint.pt` is
+    written to `context.folder`: weights, optimizers, distribution. What an epoch draws is a function of seed and
+    epoch, so going on gives, bit for bit on one machine, what going straight through gives.
+
+    It seeds torch's own generators; the caller puts them back.
+
+    Args:
+        network: Built from the space.
+        distribution: Over the space.
+        space: Of the architectures.
+        data: Trained on `train`, judged on `valid`.
+        regime: How.
+        context: Seed, device, folder, log and deadline: when the next epoch would be over only after it, training
+            ends with what it has. The first epoch is always trained.
+        epochs: Up to which epoch; by default the last.
+
+    Raises:
+        MorphogenError: The loss became NaN or infinite, or the checkpoint is of another network.
+    """
+    device = torch_device(context.device)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent in the stubs
+    loop = _Loop(network, distribution, space, data, regime, seed=context.seed, device=device)
+    learned = loop.resume(context)
+    epochs = regime.recipe.epochs if epochs is None else epochs
+    slowest = 0.0
+    while learned.epochs < epochs and not learned.stopped:
+        started = time.monotonic()
+        # judging what was found at the end takes less than an epoch
+        if learned.epochs and context.deadline is not None and started + slowest > context.deadline:
+            break
+        loss = loop.epoch(learned.epochs)
+        point = {**loop.judged(), "train_loss": loss, "lr": loop.optimizer.param_groups[0]["lr"]}
+        learned.epochs += 1
+        for name, value in point.items():
+            learned.curves.setdefault(name, []).append((float(learned.epochs), value))
+        loop.watch(learned)
+        slowest = max(slowest, time.monotonic() - started)
+        learned.seconds += time.monotonic() - started
+        if context.folder is not None:
+            checkpoint.save(context.folder, loop.state(learned))
+        context.log(learned.epochs, point)
+    started = time.monotonic()
+    loop.conclude(learned)
+    learned.seconds += time.monotonic() - started
+    return learned
+
+
+@final
+class _Loop:
+    """A supernet with everything that an epoch needs."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        distribution: Distribution,
+        space: Space,
+        data: Data,
+        regime: Regime,
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.network, self.distribution, self.space, self.data, self.regime = network, distribution, space, data, regime
+        self.seed, self.device = seed, device
+        recipe = regime.recipe
+        self.optimizer = recipe.make_optimizer(network.parameters())
+        self.task = Classification(recipe.label_smoothing)
+        augment = data.augment if recipe.augment is None else recipe.augment
+        train, valid = parts(data.train, regime.share, data.split_seed)
+        self.train = Batches(data, train, recipe.batch_size, device, augment)
+        self.valid = Batches(data, valid, recipe.batch_size, device, augment)
+        self.calibration = calibration(data, regime.calibration, recipe.batch_size, device)
+
+    def epoch(self, epoch: int) -> float:
+        """One epoch; the mean loss of the weights' steps."""
+        recipe, network = self.regime.recipe, self.network
+        network.train()
+        advance(network, epoch / recipe.epochs)
+        shuffling = reseed(self.seed, epoch)
+        # each in a stream of its own: what one draws does not shift the others
+        choosing, drawing = (torch.Generator().manual_seed(_number(shuffling)) for _ in range(2))
+        valid = _endless(self.valid, choosing)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        learning = epoch >= self.regime.start * recipe.epochs
+        losses: list[Tensor] = []
+        for number, batch in enumerate(self.train.shuffled(shuffling)):
+            now = epoch + number / self.train.steps
+            self._set_lr(now)
+            if learning:
+                last = number + 1 == self.train.steps
+                step = Step(
+                    network,
+                    self.optimizer,
+                    batch,
+                    lambda: next(valid),
+                    epoch,
+                    last,
+                    drawing,
+                    self.task.loss,
+                    now / recipe.epochs,
+                )
+                self.distribution.update(step)
+            losses.append(self._weights(batch, self.distribution.draw(drawing)))
+            if recipe.clip is not None:
+                nn.utils.clip_grad_norm_(parameters, recipe.clip, foreach=True)
+            self.optimizer.step()
+        values = torch.stack(losses).tolist()
+        for number, value in enumerate(values, start=1):
+            if not math.isfinite(value):
+                raise MorphogenError(
+                    f"the loss of the supernet became {'NaN' if math.isnan(value) else 'infinite'} in epoch {epoch + 1} "
+                    f"step {number}; a lower learning rate than {recipe.lr:g}, a warm-up or clipping may help"
+                )
+        return math.fsum(values) / len(values)
+
+    def _set_lr(self, now: float) -> None:
+        recipe = self.regime.recipe
+        lr = recipe.schedule(recipe.lr, now, recipe.epochs) * warm_up(now + 1 / self.train.steps, recipe.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _weights(self, batch: Batch, mixtures: Sequence[Mixture]) -> Tensor:
+        """Gradients of the weights, averaged over mixtures; what the mixtures depend on gets none."""
+        images, classes = batch
+        self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for mixture in mixtures:
+            with bind(self.network, _detached(mixture)):
+                with precision(self.device):
+                    output = self.network(images)
+                auxiliary = None
+                if isinstance(output, tuple):
+                    output, auxiliary = output
+                loss = self.task.loss(output, classes)
+                if auxiliary is not None and self.regime.recipe.auxiliary_weight:
+                    loss = loss + self.regime.recipe.auxiliary_weight * self.task.loss(auxiliary, classes)
+                loss = loss / len(mixtures)
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def judged(self) -> dict[str, float]:
+        """Metrics of a mixture, and signs of health."""
+        generator = torch.Generator().manual_seed(self.seed)
+        mixture = _detached(self.distribution.draw(generator)[0])
+        metrics = judge(self.network, mixture, self.data, self.calibration[:2], str(self.device))
+        return {**metrics, **health(self.distribution)}
+
+    def watch(self, learned: Learned) -> None:
+        """Stop, with the last architecture that was sound, where skips take over."""
+        if self.regime.most_skips is None or not isinstance(self.distribution, Weighing):
+            return
+        now = self.distribution.likeliest()
+        learned.stopped = most_skips(now) >= self.regime.most_skips
+        if not learned.stopped or learned.found is None:
+            learned.found = now
+
+    def conclude(self, learned: Learned) -> None:
+        """The architecture found, and its metrics with the shared weights."""
+        generator = torch.Generator().manual_seed(self.seed)
+        if not learned.stopped:
+            learned.found = self.distribution.derive(lambda a: self._of(a)["accuracy"], generator)
+        assert learned.found is not None
+        learned.metrics = self._of(learned.found)
+        if points := learned.curves.get("accuracy"):
+            learned.metrics["supernet_accuracy"] = points[-1][1]
+
+    def _of(self, architecture: Architecture) -> dict[str, float]:
+        return judge(self.network, picks_to_mixture(architecture), self.data, self.calibration, str(self.device))
+
+    # --- checkpoints --------------------------------------------------------------------------------------------------
+
+    def state(self, learned: Learned) -> dict[str, Any]:
+        done = {**vars(learned), "found": None if learned.found is None else learned.found.text}
+        return {
+            "learned": done,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "distribution": self.distribution.state_dict(),
+        }
+
+    def resume(self, context: Context) -> Learned:
+        """Load what this trial has done already, or what the trial has done that it goes on from."""
+        own = checkpoint.load(context.folder) if context.folder is not None else None
+        state = own
+        if state is None and context.warm_start is not None:
+            state = checkpoint.load(context.warm_start)
+        if state is None:
+            return Learned()
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.distribution.load_state_dict(state["distribution"])
+            done = state["learned"]
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise MorphogenError(
+                f"the checkpoint that the supernet should go on from is of another one: {reason}"
+            ) from None
+        curves = {name: [(float(s), float(v)) for s, v in points] for name, points in done["curves"].items()}
+        found = None if done["found"] is None else self.space.parse(done["found"])
+        learned = Learned(done["epochs"], {}, curves, found, done["seconds"], done["stopped"])
+        return learned if own is not None else replace(learned, seconds=0.0)
+
+
+def _detached(mixture: Mixture) -> Mixture:
+    return {
+        choice: {option: None if weight is None else weight.detach() for option, weight in options.items()}
+        for choice, options in mixture.items()
+    }
+
+
+def _endless(batches: Batches, generator: torch.Generator) -> Iterator[Batch]:
+    """Batches without end: every image once before any comes again.
+
+    **Differs** from the released DARTS, which draws a fresh order for every batch.
+    """
+    while True:
+        yield from batches.shuffled(generator)
+
+
+def _number(generator: torch.Generator) -> int:
+    return int(torch.randint(2**63 - 1, (), generator=generator))
