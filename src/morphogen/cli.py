@@ -55,6 +55,8 @@ def search(
     seed: Annotated[int | None, typer.Option(help="Of everything.")] = None,
     executor: Annotated[str | None, typer.Option(help="Where trials run: processes, inline.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu, cuda, cuda:1.")] = None,
+    start: Annotated[list[str] | None, typer.Option(metavar="ARCHITECTURE", help="An architecture to try first; may be repeated.")] = None,
+    from_run: Annotated[Path | None, typer.Option("--from", metavar="RUN", help="An earlier run to learn from.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default a new one under runs/.")] = None,
     settings: Set = None,
     as_json: Json = False,
@@ -66,6 +68,7 @@ def search(
     flags = {
         "space": space, "data": data, "table": table, "strategy": strategy, "trials": trials, "budget": budget, "workers": workers,
         "slots": slots, "seed": seed, "executor": executor, "device": device,
+        "start": start or None, "from_run": None if from_run is None else str(from_run),
     }  # fmt: skip
     with _failures():
         values = configuration.load(config) if config is not None else {}
@@ -117,18 +120,156 @@ def report(folder: RunFolder, as_json: Json = False) -> None:
         _print({"report": str(path)}) if as_json else _console().print(f"{path}", markup=False, soft_wrap=True)
 
 
+Repeats = Annotated[int | None, typer.Option(help="N of the paper; for DARTS the number of cells.")]
+Channels = Annotated[int | None, typer.Option(help="F of the paper: channels of the first cells.")]
+Classes = Annotated[int | None, typer.Option(help="How many.")]
+ImageSize = Annotated[int | None, typer.Option(help="Height and width.")]
+StemMultiplier = Annotated[int | None, typer.Option(help="Of the channels of the stem.")]
+Auxiliary = Annotated[bool | None, typer.Option("--auxiliary/--no-auxiliary", help="Whether there is an auxiliary head.")]
+OfSpace = Annotated[str | None, typer.Option(help="The space, where the architecture is a point of one.")]
+Preset = Annotated[str | None, typer.Option(help="A preset of the space, such as search, final, imagenet.")]
+
+
 @app.command()
-def export(
-    folder: RunFolder,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the network.")],
+def profile(
+    config: Annotated[Path | None, typer.Argument(metavar="[RUN.TOML]", help="A configuration: what the run will cost.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="zoo:NAME, Genotype(...), or one of --space.")] = None,
+    space: Annotated[str | None, typer.Option(help="A space: how large, and what its networks cost.")] = None,
+    data: Annotated[str | None, typer.Option(help="Measure seconds an epoch on it, too.")] = None,
+    skeleton: Preset = None,
+    repeats: Repeats = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    image_size: ImageSize = None,
+    stem_multiplier: StemMultiplier = None,
+    auxiliary: Auxiliary = None,
+    batch_size: Annotated[int, typer.Option(help="Images that memory is for.")] = 64,
+    sample: Annotated[int, typer.Option(help="Architectures of the space that are counted.")] = 100,
+    seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
+    layers: Annotated[bool, typer.Option("--layers", help="With the table of layers.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the winner of a run as a network that needs nothing of ours, and prove it."""
-    from morphogen.runs import conclusion
+    """Parameters, multiply-adds, activations, memory, seconds an epoch, hours: before spending them."""
+    from morphogen.runs import profile as profiling
+    from morphogen.runs.named import Sizes
 
     with _failures():
-        exported = conclusion.export_again(folder, to)
-        _print(exported) if as_json else _console().print(f"exported to {to}, verified", markup=False, soft_wrap=True)
+        sizes = Sizes(repeats, channels, classes, image_size, stem_multiplier, auxiliary)
+        found = profiling.command(
+            config=config, architecture=architecture, space=space, data=data, skeleton=skeleton, sizes=sizes,
+            batch_size=batch_size, sample=sample, seed=seed, layers=layers, console=_console(stderr=True),
+        )  # fmt: skip
+        _print(found) if as_json else _console().print(profiling.explain(found), markup=False, soft_wrap=True)
+
+
+@app.command()
+def export(
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the network.")],
+    folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run, whose winner is written.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Instead of a run: zoo:NAME, Genotype(...), or one of --space; untrained.")] = None,
+    space: OfSpace = None,
+    skeleton: Preset = None,
+    repeats: Repeats = None,
+    channels: Channels = None,
+    classes: Classes = None,
+    image_size: ImageSize = None,
+    stem_multiplier: StemMultiplier = None,
+    seed: Annotated[int, typer.Option(help="Of untrained weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write the winner of a run, or a network by its name, so that it needs nothing of ours, and prove it."""
+    from morphogen.runs.named import Sizes, export_named
+
+    with _failures():
+        if (folder is None) == (architecture is None):
+            raise ValueError("export writes the winner of a RUN, or an --architecture: give one of them")
+        if architecture is not None:
+            sizes = Sizes(repeats, channels, classes, image_size, stem_multiplier, False)
+            exported = export_named(architecture, to, space=space, sizes=sizes, skeleton=skeleton, seed=seed)
+            said = f"exported to {to}, verified; its weights are untrained"
+        else:
+            from morphogen.runs import conclusion
+
+            assert folder is not None
+            exported, said = conclusion.export_again(folder, to), f"exported to {to}, verified"
+        _print(exported) if as_json else _console().print(said, markup=False, soft_wrap=True)
+
+
+@app.command()
+def retrain(
+    folder: RunFolder,
+    skeleton: Annotated[str | None, typer.Option(help="A preset of the space, or the stem imagenet or cifar.")] = None,
+    repeats: Repeats = None,
+    channels: Channels = None,
+    stem_multiplier: StemMultiplier = None,
+    auxiliary: Auxiliary = None,
+    epochs: Annotated[int | None, typer.Option(help="Of the training.")] = None,
+    data: Annotated[str | None, typer.Option(help="Another data set than the run's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+    device: Annotated[str, typer.Option(help="Such as cpu, cuda, cuda:1.")] = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Train the winner of a run again in a network of another size, and export it; asked again, it goes on."""
+    from morphogen.runs.named import Sizes
+    from morphogen.runs.retrain import retrain as again
+
+    with _failures():
+        console = _console(stderr=True)
+        sizes = Sizes(repeats, channels, None, None, stem_multiplier, auxiliary)
+
+        def log(epoch: float, metrics: Any) -> None:
+            told = ", ".join(f"{name} {metrics[name]:.4g}" for name in ("train_loss", "accuracy") if name in metrics)
+            console.print(f"epoch {epoch:g}: {told}", markup=False, soft_wrap=True)
+
+        done = again(folder, skeleton=skeleton, sizes=sizes, epochs=epochs, data=data, seed=seed, device=device, log=log)
+        _print(done.json) if as_json else _console().print(
+            f"trained: {', '.join(f'{k} {v:.4g}' for k, v in done.metrics.items())}; {done.folder / 'network'} (verified)",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+@app.command()
+def bench(
+    table: Annotated[str, typer.Argument(metavar="TABLE[,TABLE]", help="Names that `list tables` shows, or TOML files of tables.")],
+    strategies: Annotated[str, typer.Option(metavar="NAME,NAME|all", help="What is compared; random search always is.")] = "all",
+    budget: Annotated[int, typer.Option(help="Queries of each run; one is a full training.")] = 200,
+    seeds: Annotated[int, typer.Option(help="Runs of each strategy.")] = 20,
+    slots: Annotated[int, typer.Option(help="Virtual workers of the logical clock.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Simulated workers; by default as many as slots.")] = None,
+    time: Annotated[str | None, typer.Option(help="Simulated time after which nothing counts, such as 12000s or 3h.")] = None,
+    first_seed: Annotated[int, typer.Option(help="The seeds count from here.")] = 0,
+    jobs: Annotated[int | None, typer.Option(help="Processes at a time; by default one a core. Changes no result.")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write bench.json, bench.html and each run.")] = None,
+    again: Annotated[bool, typer.Option("--resume", help="Take the runs that DIR has already.")] = False,
+    options: Annotated[
+        list[str] | None, typer.Option("--set", metavar="STRATEGY.OPTION=VALUE", help="Such as regularized-evolution.population_size=10.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Anytime regret of strategies on tables, in simulated time."""
+    from morphogen.bench import command
+
+    with _failures():
+        console = _console(stderr=as_json)
+        done = command.run(
+            tables=table.split(","), strategies=strategies.split(","), budget=budget, seeds=seeds, slots=slots, workers=workers, time=time,
+            first_seed=first_seed, jobs=jobs, to=to, resume=again, options=options or [], console=console,
+        )  # fmt: skip
+        if as_json:
+            _print(done.json)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders.")],
+    as_json: Json = False,
+) -> None:
+    """Runs side by side, and whether what they found differs."""
+    from morphogen.runs import comparison
+
+    with _failures():
+        compared = comparison.compare(folders)
+        _print(compared.json) if as_json else compared.show(_console())
 
 
 @app.command("list")

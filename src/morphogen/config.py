@@ -87,6 +87,7 @@ class Config(_Model):
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     control: bool = True
     start: tuple[str, ...] = ()
+    from_run: str | None = None
     trial_seconds: Seconds | None = None
     trial_memory_mb: Annotated[float, Field(gt=0)] | None = None
     strategy_options: dict[str, Any] = Field(default_factory=dict)

@@ -15,8 +15,8 @@ Array = NDArray[np.float64]
 def fronts(losses: ArrayLike, violations: ArrayLike | None = None) -> NDArray[np.int64]:
     """The front of each row of `losses[n, objectives]`: 0 where nothing dominates it, 1 where only front 0 does, ...
 
-    Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II" (IEEE TEC 6:2), sections III-A and VI-A:
-    a smaller violation dominates; where neither has one, losses do.
+    Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II" (IEEE TEC 6:2), sections III-A and
+    VI-A: a smaller violation dominates; where neither has one, losses do.
     """
     values = np.asarray(losses, float)
     over = np.zeros(len(values)) if violations is None else np.asarray(violations, float)
@@ -55,8 +55,8 @@ def crowding(losses: ArrayLike) -> Array:
 def hypervolume(losses: ArrayLike, reference: Sequence[float]) -> float:
     """The volume that rows of `losses[n, objectives]` dominate, up to a reference point. Exact.
 
-    Zitzler & Thiele 1998; computed by slices along the last objective (Knowles 2002), `O(n log n)` for two objectives and
-    `O(n^2 log n)` for three. Rows that are not better than the reference everywhere count for nothing.
+    Zitzler & Thiele 1998; computed by slices along the last objective (Knowles 2002), `O(n log n)` for two objectives
+    and `O(n^2 log n)` for three. Rows that are not better than the reference everywhere count for nothing.
 
     Raises:
         ValueError: Another number of objectives than the reference has.

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from morphogen import strategies
+from morphogen.predictors.recurrent import Ensemble
 from morphogen.protocols import Strategy
 from morphogen.space import Space
-from morphogen.predictors.recurrent import Ensemble
 from morphogen.strategies import Deduplicated, Each, Ppo, Progressive, RandomSearch, RegularizedEvolution, Reinforce
 from morphogen.testing import StrategySuite
 from morphogen.trial import Proposal
 from probes.asha import Asha
 from probes.generational import Generational
 from probes.policy import Policy
-import numpy as np
 
 
 def each(space: Space) -> Each:
@@ -25,6 +25,8 @@ def each(space: Space) -> Each:
 
 MAKERS: dict[str, Callable[[Space], Strategy]] = {
     "Asha": strategies.Asha,
+    "Bananas": lambda space: strategies.Bananas(space, startup=6, every=8, candidates=20),
+    "Bayesian": strategies.Bayesian,
     "Deduplicated": lambda space: Deduplicated(RegularizedEvolution(space, 10, 3), space),
     "Each": each,
     "Genetic": lambda space: strategies.Genetic(space, population_size=10, tournament_size=3),
@@ -39,6 +41,8 @@ MAKERS: dict[str, Callable[[Space], Strategy]] = {
     "Reinforce": lambda space: Reinforce(space, hidden=8, children=4),
     "Tpe": strategies.Tpe,
 }
+FEW = {"Bananas": 24, "Bayesian": 24}
+"""Fewer trials for those that fit a model to every answer."""
 PROBES: dict[str, Callable[[Space], Strategy]] = {"AshaProbe": Asha, "Policy": Policy, "Generational": Generational}
 
 
@@ -51,6 +55,7 @@ class TestStrategies(StrategySuite):
     @pytest.fixture(autouse=True)
     def _named(self, name: str) -> None:
         self.name = name
+        self.trials = FEW.get(name, StrategySuite.trials)
 
     def make(self, space: Space) -> Strategy:
         return (MAKERS | PROBES)[self.name](space)

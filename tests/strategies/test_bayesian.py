@@ -7,17 +7,10 @@ from morphogen.estimators.toy import ToyTable, toy_space
 from morphogen.space import Architecture, Choice, Cost, Limit, Space
 from morphogen.strategies.bayesian import Bayesian
 from morphogen.strategies.random_search import RandomSearch
-from morphogen.testing.strategy import StrategySuite, run
+from morphogen.testing.strategy import run
 from morphogen.trial import Outcome, Proposal, Trial
 
 CELL = Space(tuple(Choice(f"{v}<-{u}", ("none", "skip_connect", "conv")) for v in range(1, 4) for u in range(v)))
-
-
-class TestLaws(StrategySuite):
-    trials = 24
-
-    def make(self, space: Space) -> Bayesian:
-        return Bayesian(space)
 
 
 def told(strategy: Bayesian, architecture: Architecture, loss: float, violation: float = 0.0) -> None:
@@ -136,3 +129,11 @@ def test_trials_of_a_lower_fidelity_serve_until_there_are_enough_full_ones() -> 
 def test_numbers_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="startup=1"):
         Bayesian(CELL, startup=1)
+
+
+def test_deviations_count_more_every_other_time_while_nothing_better_is_found() -> None:
+    strategy = Bayesian(CELL, patience=10)
+    improving, stale = -np.arange(20.0), np.array([-1.0, *[0.0] * 19])
+    assert [1.0, 1.0] == [strategy._wider(improving, waiting) for waiting in (0, 1)]
+    assert sorted(strategy._wider(stale, waiting) for waiting in (0, 1)) == [1.0, pytest.approx(2.9)]
+    assert 3.0 == max(strategy._wider(np.array([-1.0, *[0.0] * 99]), waiting) for waiting in (0, 1))

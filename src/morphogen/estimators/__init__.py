@@ -4,12 +4,16 @@ from morphogen.catalog import lazy
 
 EXPORTS = {
     "Baselines": "baselines",
+    "Combined": "combined",
     "Complexity": "complexity",
+    "Function": "function",
+    "Latency": "latency",
     "SupernetAccuracy": "supernet_accuracy",
     "SupernetTraining": "supernet_training",
     "Tabular": "tabular",
     "TestSplit": "test_split",
     "Training": "training",
+    "ZeroCost": "zero_cost",
 }
 __all__ = list(EXPORTS)
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -76,6 +77,52 @@ class ToyTable:
         gain -= 0.7 * sum(a == b == "pool" for a, b in zip(operations, operations[1:], strict=False))
         gain += 0.15 * len(architecture["skips"]) * (len(operations) - 3)
         return 0.95 - 0.6 * math.exp(-gain / 2)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether asking again, with another seed, gives the same."""
+        return self.noise == 0
+
+    @property
+    def lowest(self) -> Fidelity:
+        """The least amount on every axis."""
+        return {"epochs": 1}
+
+    def truth(self, architecture: Architecture) -> float | None:
+        """The accuracy of a full training, without noise; None where it diverges."""
+        if "pool pool pool" in " ".join(self._layers(architecture, "op")):
+            return None
+        return self.accuracy(architecture) * (1 - 0.6 * math.exp(-9 / (1.0 + self._macs(architecture) / 4e4)))
+
+    @property
+    def optimum(self) -> float:
+        """The best `truth`."""
+        return self._extremes[1]
+
+    @property
+    def worst(self) -> float:
+        """The worst `truth`."""
+        return self._extremes[0]
+
+    @cached_property
+    def _extremes(self) -> tuple[float, float]:
+        """The least and the highest `truth` of the toy space's 2.2 million, with all of one depth and set size at a time."""
+        gain_of, cost_of = (np.array([per[o] for o in OPERATIONS]) for per in (GAIN, COST))
+        width_of = np.array([8.0, 16.0, 32.0])
+        found: list[float] = []
+        for depth in (3, 4, 5):
+            layers = np.indices((len(OPERATIONS) * 3,) * depth).reshape(depth, -1)
+            op, width = layers // 3, width_of[layers % 3]
+            pool = op == OPERATIONS.index("pool")
+            pairs = pool[1:] & pool[:-1]
+            macs = cost_of[op[0]] * 3 * width[0] + (cost_of[op[1:]] * width[:-1] * width[1:]).sum(axis=0)
+            gain = (gain_of[op] * np.log2(width) / 5).sum(axis=0) - 0.7 * pairs.sum(axis=0)
+            trained = (1 - 0.6 * np.exp(-9 / (1.0 + macs / 4e4)))[~(pairs[1:] & pairs[:-1]).any(axis=0)]
+            for skips in range(4):
+                total = gain[~(pairs[1:] & pairs[:-1]).any(axis=0)] + 0.15 * skips * (depth - 3)
+                accuracy = (0.95 - 0.6 * np.exp(-total / 2)) * trained
+                found += [float(accuracy.min()), float(accuracy.max())]
+        return min(found), max(found)
 
     def _layers(self, architecture: Architecture, what: str) -> list[str]:
         picks = architecture.picks

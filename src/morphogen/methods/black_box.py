@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from morphogen.methods.phases import RANDOM, SEARCH, baselines, random_arm, retrain, search, test
 from morphogen.protocols import Estimator, Phase, Strategy
 from morphogen.space import Space
+from morphogen.trial import Fidelity
 
 __all__ = ["Judges", "Plan", "black_box", "conclusion"]
 
@@ -23,12 +24,14 @@ class Judges:
         final: Trains finalists in full; None where nothing is to be retrained.
         baselines: Trains the named baselines.
         test: Opens the test split for a trained network.
+        full: The full amount on each fidelity axis of `search`.
     """
 
     search: Estimator
     final: Estimator | None = None
     baselines: Estimator | None = None
     test: Estimator | None = None
+    full: Fidelity = field(default_factory=dict)
 
 
 @final

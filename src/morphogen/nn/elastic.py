@@ -14,20 +14,16 @@ Shapes: `B` batch, `C` channels, `H`, `W` height and width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
-from operator import add
-from typing import TypeVar, final
+from typing import final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from morphogen.choice import Choice, Pick
 from morphogen.nn.mixture import Mixing, Mixture
+from morphogen.nn.sizes import Size, choices_of, first, largest, part, picked, sizes_of
 
 __all__ = ["ElasticBatchNorm2d", "ElasticConv2d", "ElasticLinear"]
-
-Size = int | Choice
-"""A number, or a choice whose options are numbers."""
 
 
 @final
@@ -59,11 +55,11 @@ class ElasticConv2d(Mixing):
         groups: Size = 1,
         bias: bool = True,
     ) -> None:
-        super().__init__(*_choices(in_channels, out_channels, kernel_size, groups))
-        if even := [k for k in _sizes(kernel_size) if k % 2 == 0]:
+        super().__init__(*choices_of(in_channels, out_channels, kernel_size, groups))
+        if even := [k for k in sizes_of(kernel_size) if k % 2 == 0]:
             raise ValueError(f"kernel_size is odd, so that every kernel has a centre; got {even[0]}")
         self.depthwise = groups == in_channels == out_channels
-        if groups != 1 and not self.depthwise and _choices(in_channels, out_channels, groups):
+        if groups != 1 and not self.depthwise and choices_of(in_channels, out_channels, groups):
             raise ValueError(
                 "groups is 1, or the same choice as in_channels and out_channels (depthwise), "
                 f"where channels are a choice; got groups={_shown(groups)}"
@@ -89,7 +85,7 @@ class ElasticConv2d(Mixing):
 
     def narrow(self, picks: Mapping[str, Pick]) -> dict[str, Tensor]:
         """The state of the stand-alone layer: first channels, centre of the kernel."""
-        sizes = (_picked(s, picks) for s in (self.in_channels, self.out_channels, self.kernel_size))
+        sizes = (picked(s, picks) for s in (self.in_channels, self.out_channels, self.kernel_size))
         return _state(*self._slice(*sizes))
 
     def plain(self) -> nn.Conv2d:
@@ -105,10 +101,10 @@ class ElasticConv2d(Mixing):
 
     @property
     def _largest_groups(self) -> int:
-        return _largest(self.groups)
+        return largest(self.groups)
 
     def _conv2d(self, bias: bool) -> nn.Conv2d:
-        c_in, c_out, k = map(_largest, (self.in_channels, self.out_channels, self.kernel_size))
+        c_in, c_out, k = map(largest, (self.in_channels, self.out_channels, self.kernel_size))
         padding = self.dilation * (k // 2)
         return nn.Conv2d(c_in, c_out, k, self.stride, padding, self.dilation, self._largest_groups, bias)
 
@@ -117,12 +113,12 @@ class ElasticConv2d(Mixing):
         weight = self.weight
         if border:
             weight = weight[:, :, border : border + k, border : border + k]
-        if self.depthwise or not isinstance(self.in_channels, Choice):
-            return _first(weight, c_out), _first(self.bias, c_out)
-        return _first(_first(weight, c_out), c_in, dimension=1), _first(self.bias, c_out)
+        if self.depthwise or isinstance(self.in_channels, int):
+            return first(weight, c_out), first(self.bias, c_out)
+        return first(first(weight, c_out), c_in, dimension=1), first(self.bias, c_out)
 
     def _part(self, size: Size, mixture: Mixture | None, dimensions: int = 1) -> tuple[int, Tensor | None]:
-        return _part(self, size, mixture, self.weight, dimensions)
+        return part(self, size, mixture, self.weight, dimensions)
 
 
 @final
@@ -143,18 +139,18 @@ class ElasticBatchNorm2d(Mixing):
     num_batches_tracked: Tensor
 
     def __init__(self, channels: Size, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
-        super().__init__(*_choices(channels))
+        super().__init__(*choices_of(channels))
         self.channels, self.eps, self.momentum, self.affine = channels, eps, momentum, affine
-        norm = nn.BatchNorm2d(_largest(channels), eps, momentum, affine)
+        norm = nn.BatchNorm2d(largest(channels), eps, momentum, affine)
         self.weight, self.bias = norm.weight, norm.bias
         for name, buffer in norm.named_buffers():
             self.register_buffer(name, buffer)
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
         """`[B, C, H, W]` -> the same shape."""
-        c, mask = _part(self, self.channels, mixture, self.running_mean)
-        mean, variance = _first(self.running_mean, c), _first(self.running_var, c)
-        weight, bias = _first(self.weight, c), _first(self.bias, c)
+        c, mask = part(self, self.channels, mixture, self.running_mean)
+        mean, variance = first(self.running_mean, c), first(self.running_var, c)
+        weight, bias = first(self.weight, c), first(self.bias, c)
         if self.training:
             self.num_batches_tracked += 1
         y = F.batch_norm(x, mean, variance, weight, bias, self.training, self.momentum, self.eps)
@@ -162,9 +158,9 @@ class ElasticBatchNorm2d(Mixing):
 
     def narrow(self, picks: Mapping[str, Pick]) -> dict[str, Tensor]:
         """The state of the stand-alone layer: first channels."""
-        c = _picked(self.channels, picks)
+        c = picked(self.channels, picks)
         tensors = {**dict(self.named_parameters()), **dict(self.named_buffers())}
-        return {name: _first(tensor, c) if tensor.dim() else tensor for name, tensor in tensors.items()}
+        return {name: first(tensor, c) if tensor.dim() else tensor for name, tensor in tensors.items()}
 
     def plain(self) -> nn.BatchNorm2d:
         """The same layer of `torch.nn`, sharing parameters and statistics.
@@ -173,7 +169,7 @@ class ElasticBatchNorm2d(Mixing):
             ValueError: The choice of it has several options.
         """
         _refuse_open(self)
-        norm = nn.BatchNorm2d(_largest(self.channels), self.eps, self.momentum, self.affine)
+        norm = nn.BatchNorm2d(largest(self.channels), self.eps, self.momentum, self.affine)
         for name, tensor in (*self.named_parameters(), *self.named_buffers()):
             setattr(norm, name, tensor)
         return norm.train(self.training)
@@ -190,21 +186,21 @@ class ElasticLinear(Mixing):
     """
 
     def __init__(self, in_features: Size, out_features: Size, bias: bool = True) -> None:
-        super().__init__(*_choices(in_features, out_features))
+        super().__init__(*choices_of(in_features, out_features))
         self.in_features, self.out_features = in_features, out_features
-        linear = nn.Linear(_largest(in_features), _largest(out_features), bias)
+        linear = nn.Linear(largest(in_features), largest(out_features), bias)
         self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
         """`[..., in]` -> `[..., out]`, with the widths of the mixture."""
-        n_in, _ = _part(self, self.in_features, mixture, self.weight)
-        n_out, mask = _part(self, self.out_features, mixture, self.weight)
+        n_in, _ = part(self, self.in_features, mixture, self.weight)
+        n_out, mask = part(self, self.out_features, mixture, self.weight)
         y = F.linear(x, *self._slice(n_in, n_out))
         return y if mask is None else y * mask.to(y.dtype)
 
     def narrow(self, picks: Mapping[str, Pick]) -> dict[str, Tensor]:
         """The state of the stand-alone layer: first features."""
-        return _state(*self._slice(_picked(self.in_features, picks), _picked(self.out_features, picks)))
+        return _state(*self._slice(picked(self.in_features, picks), picked(self.out_features, picks)))
 
     def plain(self) -> nn.Linear:
         """The same layer of `torch.nn`, sharing the parameters.
@@ -213,70 +209,16 @@ class ElasticLinear(Mixing):
             ValueError: A choice of it has several options.
         """
         _refuse_open(self)
-        linear = nn.Linear(_largest(self.in_features), _largest(self.out_features), self.bias is not None)
+        linear = nn.Linear(largest(self.in_features), largest(self.out_features), self.bias is not None)
         linear.weight, linear.bias = self.weight, self.bias
         return linear
 
     def _slice(self, n_in: int, n_out: int) -> tuple[Tensor, Tensor | None]:
-        return _first(_first(self.weight, n_out), n_in, dimension=1), _first(self.bias, n_out)
-
-
-def _part(
-    layer: Mixing, size: Size, mixture: Mixture | None, like: Tensor, dimensions: int = 1
-) -> tuple[int, Tensor | None]:
-    """The largest size that runs, and the mask over `dimensions` axes of it; no mask where one option
-    simply runs.
-
-    The mask has the dtype and device of `like`. Options in two dimensions are squares around one centre.
-    """
-    if isinstance(size, int):
-        return size, None
-    weights = {int(option): weight for option, weight in layer.weights(size, mixture).items()}
-    largest = max(weights)
-    if len(weights) == 1 and weights[largest] is None:
-        return largest, None
-    masks = []
-    for n, weight in weights.items():
-        before, after = (largest - n) // 2 if dimensions > 1 else 0, largest - n
-        mask = F.pad(like.new_ones((n,) * dimensions), (before, after - before) * dimensions)
-        masks.append(mask if weight is None else mask * weight.to(like))
-    return largest, reduce(add, masks)
-
-
-T = TypeVar("T", Tensor, Tensor | None)
-
-
-def _first(tensor: T, n: int, dimension: int = 0) -> T:
-    """The first n along a dimension; the tensor itself where that is all of it."""
-    if tensor is None or tensor.shape[dimension] == n:
-        return tensor
-    return tensor.narrow(dimension, 0, n)
-
-
-def _choices(*sizes: Size) -> list[Choice]:
-    """The different choices among sizes; each option has to be a number from 1."""
-    found = {size.name: size for size in sizes if isinstance(size, Choice)}
-    for choice in found.values():
-        for option in choice.options:
-            if not option.isdecimal() or int(option) < 1:
-                raise ValueError(f"choice '{choice.name}' is a size, its options are numbers from 1; got '{option}'")
-    return list(found.values())
-
-
-def _sizes(size: Size) -> list[int]:
-    return [size] if isinstance(size, int) else [int(option) for option in size.options]
-
-
-def _largest(size: Size) -> int:
-    return max(_sizes(size))
-
-
-def _picked(size: Size, picks: Mapping[str, Pick]) -> int:
-    return size if isinstance(size, int) else int(picks[size.name][0])
+        return first(first(self.weight, n_out), n_in, dimension=1), first(self.bias, n_out)
 
 
 def _shown(size: Size) -> str:
-    return str(size) if isinstance(size, int) else f"choice '{size.name}'"
+    return f"choice '{size.name}'" if isinstance(size, Choice) else str(size)
 
 
 def _state(weight: Tensor, bias: Tensor | None) -> dict[str, Tensor]:

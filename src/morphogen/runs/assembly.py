@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final
 
 from morphogen.catalog import component, nearest, resolve
@@ -16,14 +17,15 @@ from morphogen.methods import METHODS
 from morphogen.methods.black_box import Judges, Plan, black_box
 from morphogen.objective import Objective
 from morphogen.protocols import Executor, Phase, Strategy
+from morphogen.runs import earlier
 from morphogen.space import Space
 from morphogen.spaces import space as find_space
 from morphogen.spaces.skeleton import Skeleton
 from morphogen.strategies import Deduplicated
+from morphogen.trial import FULL, Fidelity
 
 if TYPE_CHECKING:
     from morphogen.training.data import Data
-    from morphogen.training.recipe import Recipe
 
 __all__ = ["Parts", "assemble", "strategy", "table"]
 
@@ -66,6 +68,11 @@ def assemble(
     Raises:
         ValueError: Something that does not exist, or does not go with the rest.
     """
+    for key, name, given in (("space", config.space, space), ("data", config.data, data), ("strategy", config.strategy, strategy)):
+        if given is None and name is not None and name.startswith(NAMELESS):
+            raise ValueError(
+                f"the run was begun in Python with a {key} that has no name, {name}: give it again, morphogen.resume(folder, {key}=...)"
+            )
     if config.table is not None:
         judged = _on_a_table(config)
     else:
@@ -81,12 +88,24 @@ def assemble(
         seeds=config.final.seeds,
     )
     if strategy is None and config.strategy in METHODS:
+        if config.start or config.from_run:
+            raise ValueError(f"method '{config.strategy}' trains supernets: it takes no start and learns nothing from an earlier run")
         phases = _method(config, found, judges, plan, data, skeletons)
     else:
-        make = strategy if strategy is not None else _strategy(config.strategy, config.strategy_options)
+        make = strategy if strategy is not None else _strategy(config.strategy, config.strategy_options, config.seed, judges.full)
+        told = [] if config.from_run is None else earlier.load(Path(config.from_run), found, objectives)
+        make = earlier.begun(make, found, config.start, told, config.seed)
         make(found)  # a strategy that cannot serve the space says so now
         phases = black_box(make, found, judges, plan)
     return Parts(found, objectives, phases, judges, plan, _executor(config), _device(config), data, skeletons)
+
+
+NAMELESS = "<"
+
+
+def nameless(thing: object) -> str:
+    """What a configuration says of an object that no name leads to."""
+    return f"{NAMELESS}{getattr(thing, 'name', None) or getattr(thing, '__name__', None) or type(thing).__name__}>"
 
 
 T = TypeVar("T")
@@ -116,7 +135,7 @@ def _check_options(what: str, options: Mapping[str, Any], allowed: Sequence[str]
 def _on_a_table(config: Config) -> Judged:
     found = table(str(config.table))
     estimator = Tabular(found)
-    return found.space, found.objectives, Judges(estimator, final=estimator), None, None
+    return found.space, found.objectives, Judges(estimator, final=estimator, full=found.full), None, None
 
 
 def _on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
@@ -143,6 +162,7 @@ def _on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
         final=Training(space, data, last, skeletons["final"]),
         baselines=Baselines(data, last),
         test=TestSplit(space, data, skeletons["final"]),
+        full={"epochs": recipe.epochs, "images": len(data.train)},
     )
     return space, (Objective("accuracy", maximize=True),), judges, data, skeletons
 
@@ -177,8 +197,14 @@ def settings(preset: T, options: Mapping[str, Any], what: str) -> T:
     return cast(T, replace(preset, **changed))
 
 
-def _strategy(name: str, options: Mapping[str, Any]) -> Callable[[Space], Strategy]:
-    """What makes the strategy that a person names; without repetitions, unless it learns from its own samples only."""
+def _strategy(
+    name: str, options: Mapping[str, Any], seed: int, full: Fidelity, inside: bool = False
+) -> Callable[[Space], Strategy]:
+    """What makes the strategy that a person names; without repetitions, unless it learns from its own samples only.
+
+    The option `strategy` of one that goes around another names that one. A strategy with parameters draws their first
+    values from the seed of the run, and one that grows a fidelity grows it to the estimator's full amount.
+    """
     try:
         made = component("morphogen.strategies", name, "strategy")
     except ValueError as error:
@@ -186,19 +212,35 @@ def _strategy(name: str, options: Mapping[str, Any]) -> Callable[[Space], Strate
             raise
         close = nearest(name, METHODS)
         raise ValueError(f"{error}; or one of the methods {', '.join(METHODS)}{close}") from None
-    _check_options(f"strategy '{name}'", options, [p for p in inspect.signature(made).parameters if p != "space"])
+    parameters = inspect.signature(made).parameters
+    _check_options(f"strategy '{name}'", options, [p for p in parameters if p != "space"])
+    given = dict(options)
+    if "seed" in parameters:
+        given.setdefault("seed", seed)
+    if "full" in parameters and (axis := given.get("axis", parameters["axis"].default)) in full:
+        given.setdefault("full", full[axis])
+    inner = given.pop("strategy", None)
+    around = None if inner is None else _strategy(str(inner), {}, seed, full, inside=True)
+    if inside and getattr(made, "on_policy", False):
+        raise ValueError(f"strategy '{name}' learns from its own samples only: nothing can go around it")
 
     def make(space: Space) -> Strategy:
-        strategy: Strategy = made(space, **options)
-        return strategy if getattr(made, "on_policy", False) else Deduplicated(strategy, space)
+        strategy: Strategy = made(space, **given) if around is None else made(space, strategy=around(space), **given)
+        # one that learns from several fidelities has to be seen as such by what goes around it
+        bare = getattr(made, "on_policy", False) or (inside and getattr(made, "multi_fidelity", False))
+        return strategy if bare else Deduplicated(strategy, space)
 
     return make
 
 
 def table(name: str) -> Table:
-    """A table by its name, or by `package.module:Name`."""
+    """A table by its name, by the TOML file of its own that says what is in it, or by `package.module:Name`."""
+    from morphogen.estimators.tables import is_table_file, load
+
+    if name not in TABLES and is_table_file(name):
+        return load(name)
     if name not in TABLES and ":" not in name:
-        raise ValueError(f"there is no table '{name}'{nearest(name, TABLES)}; there are {', '.join(TABLES)}")
+        raise ValueError(f"there is no table '{name}'{nearest(name, TABLES)}; there are {', '.join(TABLES)}, and your own as a TOML file")
     found: Table = resolve(TABLES.get(name, name))()
     return found
 
@@ -225,6 +267,6 @@ PRELOAD = ("torch", "torch._dynamo", "morphogen.estimators.training")
 """What every trial imports, imported once: counting multiply-adds alone makes PyTorch import its compiler."""
 
 
-def strategy(name: str, options: Mapping[str, Any], space: Space) -> Strategy:
+def strategy(name: str, options: Mapping[str, Any], space: Space, seed: int = 0, full: Fidelity = FULL) -> Strategy:
     """The strategy that a person names, for a space."""
-    return _strategy(name, options)(space)
+    return _strategy(name, options, seed, full)(space)

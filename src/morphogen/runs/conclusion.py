@@ -73,7 +73,6 @@ class Result:
 
         return {
             "folder": str(self.folder),
-            "best": self.best.json,
             "winner": {"trial": self.winner.id, "found_by": _arm(self.winner), "metrics": dict(self.winner.outcome.metrics if self.winner.outcome else {})},
             "exported": str(self.folder / "best") if self.exported else None,
             "export_error": self.export_error,

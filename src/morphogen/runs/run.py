@@ -15,7 +15,8 @@ from morphogen import config as configuration
 from morphogen.config import Config
 from morphogen.objective import best
 from morphogen.protocols import Event, MorphogenError, Resources
-from morphogen.runs.assembly import Parts, assemble
+from morphogen.runs import earlier
+from morphogen.runs.assembly import Parts, assemble, nameless
 from morphogen.space import Space
 from morphogen.store import open as open_store
 from morphogen.study import Study, recorded
@@ -62,7 +63,7 @@ def search(
         MorphogenError: No trial worked, or the run folder cannot be used.
     """
     objects = {"space": space, "data": data, "strategy": strategy}
-    named = {key: value for key, value in objects.items() if isinstance(value, str) or value is None}
+    named = {key: value if isinstance(value, str) or value is None else nameless(value) for key, value in objects.items()}
     config = configuration.parse({**named, **settings}, "search()")
     parts = assemble(
         config,
@@ -97,7 +98,9 @@ def read_config(folder: Path) -> Config:
     """The configuration of a run folder."""
     if not (folder / CONFIG).is_file():
         raise MorphogenError(f"{folder} holds no run: it has no {CONFIG}")
-    return configuration.parse(configuration.load(folder / CONFIG), str(folder / CONFIG))
+    config = configuration.parse(configuration.load(folder / CONFIG), str(folder / CONFIG))
+    # the earlier run may have gone on, or be gone: this one keeps what it was told
+    return config if config.from_run is None else config.model_copy(update={"from_run": str(folder / earlier.EARLIER)})
 
 
 def create(config: Config, folder: Path) -> Path:
@@ -112,6 +115,9 @@ def create(config: Config, folder: Path) -> Path:
         raise MorphogenError(f"{folder} holds a run already: `morphogen resume {folder}`, or choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if config.from_run is not None:
+            earlier.copy(Path(config.from_run), folder)
+            config = config.model_copy(update={"from_run": str(Path(config.from_run).resolve())})
         configuration.save(config, folder / CONFIG)
     except OSError as error:
         raise MorphogenError(f"{folder} cannot be written: {error.strerror or error}") from None

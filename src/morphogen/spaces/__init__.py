@@ -12,20 +12,31 @@ if TYPE_CHECKING:
     from morphogen.spaces.darts import darts as darts
     from morphogen.spaces.genotype import CellGenotype as CellGenotype
     from morphogen.spaces.genotype import Genotype as Genotype
+    from morphogen.spaces.nasnet import NASNET as NASNET
+    from morphogen.spaces.pnas import PNAS as PNAS
     from morphogen.spaces.skeleton import Skeleton as Skeleton
 
 _EXPORTS = {
     "CellGenotype": "genotype",
     "DARTS": "darts",
     "Genotype": "genotype",
+    "NASNET": "nasnet",
+    "PNAS": "pnas",
     "Skeleton": "skeleton",
 }
 SPACES = {
     "darts": "morphogen.spaces.darts:darts",
+    "enas-macro": "morphogen.spaces.enas_macro:enas_macro",
+    "enas-micro": "morphogen.spaces.enas_micro:enas_micro",
+    "nas-rl": "morphogen.spaces.nas_rl:nas_rl",
+    "nasbench101": "morphogen.spaces.nasbench101:nasbench101",
+    "nasbench201": "morphogen.spaces.nasbench201:nasbench201",
+    "nasnet": "morphogen.spaces.nasnet:nasnet",
+    "pnas": "morphogen.spaces.pnas:pnas",
 }
 """What the command line calls a space -> the function that makes it."""
 
-__all__ = ["DARTS", "SPACES", "CellGenotype", "Genotype", "Skeleton", "space"]
+__all__ = ["DARTS", "NASNET", "PNAS", "SPACES", "CellGenotype", "Genotype", "Skeleton", "space"]
 __getattr__, __dir__ = lazy(__name__, _EXPORTS)
 
 

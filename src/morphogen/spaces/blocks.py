@@ -149,7 +149,17 @@ def canonical(blocks: Sequence[BlockPicks]) -> list[tuple[object, ...]]:
 
 
 def _next(blocks: Sequence[BlockPicks], label: Mapping[int, int]) -> Iterator[tuple[int, tuple[object, ...]]]:
-    """The blocks that can come next, each with how it reads under the labels so far."""
+    """The blocks that can come next, each with how it reads under the labels so far.
+
+    Of blocks that read alike and that nothing reads, the first stands for all: they can be exchanged.
+    """
+    read = {state for block in blocks for _, state in block.sides}
+    alike: set[tuple[object, ...]] = set()
     for block, (sides, combine) in enumerate(blocks, start=FIRST):
-        if block not in label and all(state in label for _, state in sides):
-            yield block, (*sorted((label[state], op) for op, state in sides), combine)
+        if block in label or any(state not in label for _, state in sides):
+            continue
+        key = (*sorted((label[state], op) for op, state in sides), combine)
+        if block in read or key not in alike:
+            yield block, key
+        if block not in read:
+            alike.add(key)

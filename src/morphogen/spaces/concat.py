@@ -112,8 +112,7 @@ class Output(Mixing):
 
     def forward(self, states: Sequence[Tensor], mixture: Mixture | None = None) -> Tensor:
         chosen = self.concat.weights(self, mixture).items()
-        # a cast: weights of a distribution may be of higher precision than the network
-        terms = [states[s] if weight is None else states[s] * weight.to(states[s].dtype) for s, weight in chosen]
+        terms = [states[s] if weight is None else weight * states[s] for s, weight in chosen]
         return torch.cat(terms, dim=1) if len(terms) > 1 else terms[0]
 
 
@@ -162,9 +161,9 @@ class StatesConv2d(_Reader):
 class StatesLinear(_Reader):
     """A linear layer on pooled features."""
 
-    def __init__(self, concat: Concat, channels: int, n_out: int) -> None:
+    def __init__(self, concat: Concat, channels: int, n_out: int, bias: bool = True) -> None:
         super().__init__(concat, channels)
-        linear = nn.Linear(len(concat.states) * channels, n_out)
+        linear = nn.Linear(len(concat.states) * channels, n_out, bias)
         self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
@@ -179,12 +178,12 @@ def states_conv2d(concat: Concat | None, channels: int, c_out: int, stride: int 
     return StatesConv2d(concat, channels, c_out, stride)
 
 
-def states_linear(concat: Concat | None, channels: int, n_out: int) -> nn.Module:
+def states_linear(concat: Concat | None, channels: int, n_out: int, bias: bool = True) -> nn.Module:
     """Likewise, a linear layer."""
     number = _number(concat)
     if concat is None or number is not None:
-        return nn.Linear((number or 1) * channels, n_out)
-    return StatesLinear(concat, channels, n_out)
+        return nn.Linear((number or 1) * channels, n_out, bias)
+    return StatesLinear(concat, channels, n_out, bias)
 
 
 def _number(concat: Concat | None) -> int | None:

@@ -55,9 +55,7 @@ def _least(
     return min(_least(first, labels, sources, readers) for first in tried.values())
 
 
-def _refined(
-    colors: list[int], sources: Sequence[Collection[int]], readers: Sequence[Collection[int]]
-) -> list[int]:
+def _refined(colors: list[int], sources: Sequence[Collection[int]], readers: Sequence[Collection[int]]) -> list[int]:
     """Colors that tell apart all that differs in the colors around it."""
     count = len(set(colors))
     while count < len(colors):

@@ -6,7 +6,7 @@ and 4.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from morphogen.nn.mixed import Mixed, MixedOp
-from morphogen.space import Architecture, Choice, Space, When
+from morphogen.space import Architecture, Choice, Pick, Space, When
 from morphogen.spaces.isomorphism import canonical_graph
 from morphogen.spaces.standalone import require_one_point
 
-__all__ = ["NAS_RL", "SKELETONS", "Layer", "Network", "PlainSkeleton", "identity", "nas_rl", "network"]
+__all__ = ["GROWING", "NAS_RL", "SKELETONS", "Layer", "Network", "PlainSkeleton", "identity", "nas_rl", "network"]
 
 SIZES = ("1", "3", "5", "7")
 STRIDES = ("1", "2", "3")
@@ -54,14 +54,13 @@ SKELETONS = {"search": PlainSkeleton(), "final": PlainSkeleton()}
 """The paper trains the same network in the search and after it."""
 
 
-def nas_rl(layers: int | Sequence[int] = range(6, 21, 2), strides: bool = False, skips: bool = True) -> Space:
+def nas_rl(layers: int | Sequence[int] = 6, strides: bool = False, skips: bool = True) -> Space:
     """The space: for each layer the shape and the number of its filters, and which earlier layers it reads.
 
     With 6 layers it has 2,251,799,813,685,248 architectures; 1,196,698,744,784,701,882,368 with strides.
 
     Args:
-        layers: How many, or the numbers to choose from; the search begins with 6, and adds 2 every 1,600
-            architectures up to 20 (`growth` gives these levels).
+        layers: How many, or the numbers to choose from, as in `GROWING`.
         strides: Whether the stride of each direction is chosen from 1, 2 and 3. Else it is 1.
         skips: Whether layers read any subset of the earlier ones. Else each reads the one before it.
     """
@@ -72,7 +71,7 @@ def nas_rl(layers: int | Sequence[int] = range(6, 21, 2), strides: bool = False,
     for layer in range(max(depths)):
         deep = tuple(str(depth) for depth in depths if depth > layer)
         when = When("layers", deep) if len(deep) < len(depths) else None
-        parts = [("height", SIZES), ("width", SIZES)]
+        parts: list[tuple[str, tuple[str, ...]]] = [("height", SIZES), ("width", SIZES)]
         if strides:
             parts += [("stride_height", STRIDES), ("stride_width", STRIDES)]
         parts.append(("filters", FILTERS))
@@ -207,13 +206,14 @@ def _layers(picks: Mapping[str, Pick]) -> list[Layer]:
         path = name.removesuffix("/height")
         before = (str(len(layers) - 1),) if layers else ()
         stride = [int(picks.get(f"{path}/stride_{side}", ("1",))[0]) for side in ("height", "width")]
-        skips = picks.get(f"{path}/inputs", before if not layers or "1/inputs" not in picks else ())
+        # a space without skips has no choice of inputs
+        sources = picks.get(f"{path}/inputs", before)
         layers.append(
             Layer(
                 (int(picks[name][0]), int(picks[f"{path}/width"][0])),
                 (stride[0], stride[1]),
                 int(picks[f"{path}/filters"][0]),
-                tuple(map(int, skips)),
+                tuple(map(int, sources)),
             )
         )
     return layers
@@ -226,4 +226,7 @@ def _loose(layers: Sequence[Layer]) -> tuple[int, ...]:
 
 
 NAS_RL = nas_rl()
-"""Networks of 6 to 20 layers, without strides."""
+"""Networks of 6 layers without strides, where the paper's search begins."""
+GROWING = nas_rl(range(6, 21, 2))
+"""Networks of 6 to 20 layers: the search of the paper adds 2 every 1,600 architectures, 12,800 in all. `growth` gives
+these levels."""

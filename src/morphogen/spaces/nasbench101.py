@@ -317,11 +317,10 @@ class Cell(nn.Module):
             states.append(op(sum(terms[1:], terms[0])))
         *_, last = self.sources
         ends = [states[s] for s in last if s > 0]
-        projected = [self.projections[str(len(states))](x)] if 0 in last else []
-        if not ends:
-            return projected[0]
-        y = torch.cat(ends, dim=1) if len(ends) > 1 else ends[0]
-        return torch.add(y, projected[0]) if projected else y
+        parts = [torch.cat(ends, dim=1) if len(ends) > 1 else ends[0]] if ends else []
+        parts += [self.projections[str(len(states))](x)] if 0 in last else []
+        y: Tensor = sum(parts[1:], parts[0])
+        return y
 
 
 def vertex_channels(graph: Graph, channels: int) -> tuple[int, ...]:

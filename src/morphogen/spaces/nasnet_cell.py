@@ -71,7 +71,6 @@ class Features:
         fixed = self.concat.fixed
         return None if fixed is None else len(fixed) * self.channels
 
-
     def conv(self, c_out: int, stride: int = 1) -> nn.Module:
         """A 1x1 convolution on it."""
         return states_conv2d(self.concat, self.channels, c_out, stride)
@@ -86,7 +85,7 @@ class Squeeze(nn.Module):
         c: Channels of its output.
         norms: How it normalizes.
         unless: Whether what has that many channels already stays as it is. That matters in a supernet, where
-            an architecture may make it so.
+            an architecture may make it so; weighted inputs never do.
     """
 
     def __init__(self, features: Features, c: int, norms: Norms, unless: bool = False) -> None:
@@ -134,7 +133,7 @@ class Combine(Mixing):
 
     def forward(self, a: Tensor, b: Tensor, mixture: Mixture | None = None) -> Tensor:
         (choice,) = self.choices
-        terms = []
+        terms: list[Tensor] = []
         for option, weight in self.weights(choice, mixture).items():
             if option == "concat":
                 assert self.squeeze is not None
@@ -211,8 +210,11 @@ class Cell(nn.Module):
         self.blocks = nn.ModuleList()
         for number in choices.blocks:
             path = f"{choices.name}/{number}"
-            combine = Combine(choices.space[f"{path}/combine"], c, norms) if f"{path}/combine" in choices.space else None
-            self.blocks.append(Block(*(side(f"{path}/{name}") for name in SIDES), combine=combine))
+            combine = (
+                Combine(choices.space[f"{path}/combine"], c, norms) if f"{path}/combine" in choices.space else None
+            )
+            a, b = (side(f"{path}/{name}") for name in SIDES)
+            self.blocks.append(Block(a, b, combine))
         self.output = Output(choices.concat)
         size = (-(-last.size[0] // 2), -(-last.size[1] // 2)) if reduces else last.size
         self.outputs = nn.ModuleDict()

@@ -84,9 +84,7 @@ class Network(nn.Module):
         ValueError: An image or channels that the stem leaves nothing of.
     """
 
-    def __init__(
-        self, normal: CellChoices, reduce: CellChoices, skeleton: Skeleton, mixed: Mixed = MixedOp
-    ) -> None:
+    def __init__(self, normal: CellChoices, reduce: CellChoices, skeleton: Skeleton, mixed: Mixed = MixedOp) -> None:
         super().__init__()
         norms = Norms(
             skeleton.norm_eps, skeleton.norm_momentum, skeleton.affine, skeleton.pool_norm, skeleton.pool_zeros

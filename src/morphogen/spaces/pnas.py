@@ -34,6 +34,7 @@ __all__ = [
     "PNAS",
     "SKELETONS",
     "from_genotype",
+    "genotype_network",
     "identity",
     "network",
     "pnas",
@@ -96,6 +97,16 @@ def network(space: Space, skeleton: Skeleton, mixed: Mixed = MixedOp) -> nn.Modu
     concat = Concat(tuple(blocks_of(space, CELL)), depth=space[DEPTH])
     cell = CellChoices(space, CELL, concat)
     return Network(cell, cell, skeleton, mixed)
+
+
+def genotype_network(genotype: Genotype, skeleton: Skeleton) -> nn.Module:
+    """The network of a published cell.
+
+    Raises:
+        ValueError: The genotype is no point of the space of the paper.
+    """
+    architecture = from_genotype(genotype)
+    return network(architecture.space.fix(architecture), skeleton)
 
 
 # --- other forms of an architecture -----------------------------------------------------------------------------------

@@ -60,4 +60,30 @@ GENOTYPES: Mapping[str, Genotype] = {
         "('max_pool_3x3', 0), ('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], "
         "reduce_concat=[2, 3, 4, 5])"
     ),
+    # the cells of NASNet-A and AmoebaNet-A as the released code of DARTS has them, which are others
+    "darts-nasnet": Genotype.parse(
+        "Genotype(normal=[('sep_conv_5x5', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 0), ('sep_conv_3x3', 0), "
+        "('avg_pool_3x3', 1), ('skip_connect', 0), ('avg_pool_3x3', 0), ('avg_pool_3x3', 0), ('sep_conv_3x3', 1), "
+        "('skip_connect', 1)], normal_concat=[2, 3, 4, 5, 6], "
+        "reduce=[('sep_conv_5x5', 1), ('sep_conv_7x7', 0), ('max_pool_3x3', 1), ('sep_conv_7x7', 0), "
+        "('avg_pool_3x3', 1), ('sep_conv_5x5', 0), ('skip_connect', 3), ('avg_pool_3x3', 2), ('sep_conv_3x3', 2), "
+        "('max_pool_3x3', 1)], reduce_concat=[4, 5, 6])"
+    ),
+    "darts-amoebanet": Genotype.parse(
+        "Genotype(normal=[('avg_pool_3x3', 0), ('max_pool_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 2), "
+        "('sep_conv_3x3', 0), ('avg_pool_3x3', 3), ('sep_conv_3x3', 1), ('skip_connect', 1), ('skip_connect', 0), "
+        "('avg_pool_3x3', 1)], normal_concat=[4, 5, 6], "
+        "reduce=[('avg_pool_3x3', 0), ('sep_conv_3x3', 1), ('max_pool_3x3', 0), ('sep_conv_7x7', 2), "
+        "('sep_conv_7x7', 0), ('avg_pool_3x3', 1), ('max_pool_3x3', 0), ('max_pool_3x3', 1), ('conv_7x1_1x7', 0), "
+        "('sep_conv_3x3', 5)], reduce_concat=[3, 4, 6])"
+    ),
+    # Pham et al. 2018 (arXiv:1802.03268), figure 8; the script of the released code
+    "enas-micro": Genotype.parse(
+        "Genotype(normal=[('avg_pool_3x3', 0), ('sep_conv_3x3', 0), ('skip_connect', 0), ('sep_conv_5x5', 0), "
+        "('skip_connect', 0), ('sep_conv_5x5', 1), ('sep_conv_3x3', 1), ('sep_conv_5x5', 0), ('avg_pool_3x3', 0), "
+        "('sep_conv_5x5', 1)], normal_concat=[2, 3, 4, 5, 6], "
+        "reduce=[('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('max_pool_3x3', 0), ('avg_pool_3x3', 0), "
+        "('sep_conv_5x5', 1), ('sep_conv_5x5', 3), ('sep_conv_3x3', 1), ('skip_connect', 0), ('max_pool_3x3', 0), "
+        "('sep_conv_5x5', 1)], reduce_concat=[2, 4, 5, 6])"
+    ),
 }

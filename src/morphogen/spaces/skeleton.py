@@ -39,9 +39,11 @@ class Skeleton:
         drop_path: Probability, at the end of training, that an operation's output is dropped for an image.
         drop_path_by_depth: Whether the probability also rises linearly over the cells, up to `drop_path`.
         dropout: Probability that a feature in front of the classifier is dropped in training.
+        weight_sharing: Whether it is the network in which ENAS searches, which differs from the one that it
+            trains in the end; no other network reads it.
 
-    What only the networks of NASNet, PNAS and AmoebaNet read: `extra_reductions`, `skip_reduction_input`,
-    `norm_eps`, `norm_momentum`, `pool_zeros`, `drop_path_by_depth`, `dropout`.
+    What networks of DARTS do not read: `extra_reductions`, `skip_reduction_input`, `norm_eps`, `norm_momentum`,
+    `pool_zeros`, `drop_path_by_depth`, `dropout`.
 
     Raises:
         ValueError: A size below one, a reduction outside the cells, a probability outside [0, 1).
@@ -66,6 +68,7 @@ class Skeleton:
     drop_path: float = 0.0
     drop_path_by_depth: bool = False
     dropout: float = 0.0
+    weight_sharing: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", tuple(self.image))

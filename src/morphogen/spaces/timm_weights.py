@@ -62,13 +62,15 @@ def _taken(given: Mapping[str, Tensor], module: nn.Module, pairs: Pairs) -> dict
             raise MorphogenError(f"timm's weights have no '{theirs}', which our '{ours}' needs: is it another network?")
         if given[theirs].shape != wanted[ours].shape:
             raise MorphogenError(
-                f"timm's '{theirs}' has the shape {tuple(given[theirs].shape)}, our '{ours}' {tuple(wanted[ours].shape)}: "
-                "is it another network, or another number of classes?"
+                f"timm's '{theirs}' has the shape {tuple(given[theirs].shape)}, "
+                f"our '{ours}' has {tuple(wanted[ours].shape)}: is it another network, or another number of classes?"
             )
         found[ours] = given[theirs]
         used.add(theirs)
     if left := [name for name in given if name not in used]:
-        raise MorphogenError(f"timm's weights have {len(left)} tensors that our network has no place for, such as '{left[0]}'")
+        raise MorphogenError(
+            f"timm's weights have {len(left)} tensors that our network has no place for, such as '{left[0]}'"
+        )
     if missing := [name for name in wanted if name not in found]:
         raise MorphogenError(
             f"timm's weights have nothing for our '{missing[0]}': build the network with auxiliary=False"

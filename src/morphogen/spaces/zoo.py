@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from morphogen.catalog import nearest
 from morphogen.protocols import MorphogenError
-from morphogen.spaces import darts, nasnet, pnas
+from morphogen.spaces import darts_genotype, enas_macro, enas_micro, nasnet, pnas
+from morphogen.spaces.darts import SKELETONS as DARTS_SKELETONS
 from morphogen.spaces.nasnet_network import Network
 from morphogen.spaces.published import GENOTYPES
 from morphogen.spaces.skeleton import Skeleton
@@ -47,18 +48,11 @@ def _nasnet(cells: str, skeleton: Skeleton, **changes: Any) -> Preset:
 
 
 def _pnas(skeleton: Skeleton) -> Preset:
-    return Preset(partial(_point, pnas, "pnasnet-5"), skeleton, {"timm": TIMM})
+    return Preset(partial(pnas.genotype_network, GENOTYPES["pnasnet-5"]), skeleton, {"timm": TIMM})
 
 
 def _darts(cells: str, skeleton: Skeleton) -> Preset:
-    return Preset(partial(_point, darts, cells), skeleton)
-
-
-def _point(module: Any, cells: str, skeleton: Skeleton) -> nn.Module:
-    """The network of a genotype that is a point of a space."""
-    architecture = module.from_genotype(GENOTYPES[cells])
-    built: nn.Module = module.network(architecture.space.fix(architecture), skeleton)
-    return built
+    return Preset(partial(darts_genotype.genotype_network, GENOTYPES[cells]), skeleton)
 
 
 TIMM = {"pool_zeros": True, "auxiliary": False}
@@ -94,10 +88,19 @@ PRESETS: Mapping[str, Preset] = {
     "pnasnet-5-cifar": _pnas(pnas.SKELETONS["final"]),
     "amoebanet-a-mobile": _nasnet("amoebanet-a", nasnet.SKELETONS["imagenet"], channels=50, **AMOEBA),
     "amoebanet-a-cifar": _nasnet("amoebanet-a", nasnet.SKELETONS["final"], channels=36, **AMOEBA),
-    "darts-v1-cifar": _darts("darts-v1", darts.SKELETONS["final"]),
+    "darts-v1-cifar": _darts("darts-v1", DARTS_SKELETONS["final"]),
     "darts-v1-imagenet": _darts("darts-v1", DARTS_IMAGENET),
-    "darts-v2-cifar": _darts("darts-v2", darts.SKELETONS["final"]),
+    "darts-v2-cifar": _darts("darts-v2", DARTS_SKELETONS["final"]),
     "darts-v2-imagenet": _darts("darts-v2", DARTS_IMAGENET),
+    # NASNet-A and AmoebaNet-A as the code of DARTS has them: other cells, in its own network
+    "darts-nasnet-cifar": _darts("darts-nasnet", DARTS_SKELETONS["final"]),
+    "darts-nasnet-imagenet": _darts("darts-nasnet", DARTS_IMAGENET),
+    "darts-amoebanet-cifar": _darts("darts-amoebanet", DARTS_SKELETONS["final"]),
+    "darts-amoebanet-imagenet": _darts("darts-amoebanet", DARTS_IMAGENET),
+    "enas-micro-cifar": Preset(
+        partial(enas_micro.genotype_network, GENOTYPES["enas-micro"]), enas_micro.SKELETONS["final"]
+    ),
+    "enas-macro-cifar": Preset(enas_macro.published_network, enas_macro.published().space.skeletons["final"]),
 }
 """What the command line calls a published network -> how it is built."""
 

@@ -4,6 +4,8 @@ from morphogen.catalog import lazy
 
 EXPORTS = {
     "Asha": "asha",
+    "Bananas": "bananas",
+    "Bayesian": "bayesian",
     "Deduplicated": "deduplicated",
     "Each": "each",
     "Genetic": "genetic",

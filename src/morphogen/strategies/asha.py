@@ -22,15 +22,16 @@ __all__ = ["Asha", "Halving", "Inner", "rungs"]
 @final
 @dataclass
 class Asha:
-    """Try many architectures a little, and go on with the best `1 / eta` of each rung whenever there is one to go on with.
+    """Try many architectures a little; go on with the best `1 / eta` of each rung as soon as there is one.
 
-    Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (arXiv:1810.05934), Algorithm 2. The rungs are
-    `lowest`, `lowest * eta`, ... and `full`; a promoted architecture goes on from the checkpoint of its trial before.
+    Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (arXiv:1810.05934), Algorithm 2. The rungs
+    are `lowest`, `lowest * eta`, ... and `full`; a promoted architecture goes on from the checkpoint of its trial
+    before.
 
-    Differs: what enters the lowest rung is proposed by a strategy. It is told of each proposal of its own once, from the
-    lowest rung and as if that were everything, so that it compares like with like; one that says `multi_fidelity = True` in
-    its class is told every trial as it is. A trial that failed counts in its rung and is never promoted. Trials are compared
-    by violation, then by the first loss.
+    Differs: what enters the lowest rung is proposed by a strategy. It is told of each proposal of its own once, from
+    the lowest rung and as if that were everything, so that it compares like with like; one that says `multi_fidelity
+    = True` in its class is told every trial as it is. A trial that failed counts in its rung and is never promoted.
+    Trials are compared by violation, then by the first loss.
 
     Args:
         space: Where to search.
@@ -51,7 +52,9 @@ class Asha:
     halving: Halving = field(init=False)
 
     def __post_init__(self) -> None:
-        self.inner = Inner(self.strategy if self.strategy is not None else Deduplicated(RandomSearch(self.space), self.space))
+        self.inner = Inner(
+            self.strategy if self.strategy is not None else Deduplicated(RandomSearch(self.space), self.space)
+        )
         self.halving = Halving(self.axis, rungs(self.lowest, self.full, self.eta), self.eta)
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
@@ -67,7 +70,7 @@ class Asha:
 
 
 def rungs(lowest: float, full: float, eta: int) -> tuple[float, ...]:
-    """`lowest * eta^k` below `full`, then `full`. One that is closer to `full` than the square root of `eta` is left out.
+    """`lowest * eta^k` below `full`, then `full`; without one that is nearer to `full` than a factor of `sqrt(eta)`.
 
     Raises:
         ValueError: No amount below `full`, or an `eta` that halves nothing.
@@ -133,7 +136,7 @@ class Halving:
                 del below[at]
 
     def promotion(self, pending: Sequence[Trial]) -> Proposal | None:
-        """The next rung for a trial among the best `1 / eta` of its own, the highest rung first (Algorithm 2, `get_job`)."""
+        """One of the best `1 / eta` of a rung, for the next one; the highest rung first (Algorithm 2, `get_job`)."""
         underway = {t.proposal.warm_start for t in pending}
         for rung in reversed(range(len(self.amounts) - 1)):
             for violation, loss, id, trial in self.waiting[rung]:

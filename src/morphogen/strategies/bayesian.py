@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ class Bayesian:
         fitted: The most trials that its parameters are fitted to.
     """
 
+    multi_fidelity: ClassVar[bool] = True  # of several fidelities, the fullest with enough trials is modeled
+
     space: Space
     startup: int = 5
     patience: int = 10
@@ -55,6 +57,8 @@ class Bayesian:
     _cache: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.patience < 1:
+            raise ValueError(f"patience={self.patience} must be 1 or more")
         if self.startup < 2 or self.points < self.startup or self.fitted < 2:
             raise ValueError(
                 f"startup={self.startup} and fitted={self.fitted} must be 2 or more, "

@@ -21,12 +21,12 @@ __all__ = ["Genetic"]
 class Genetic:
     """Children of two tournament winners by uniform crossover and mutation; the best so far survive.
 
-    Holland 1975 and Goldberg 1989, for architectures Xie & Yuille 2017, "Genetic CNN" (arXiv:1703.01513), Algorithm 1; uniform
-    crossover after Syswerda 1989, and tournaments after Goldberg & Deb 1991.
+    Holland 1975 and Goldberg 1989, for architectures Xie & Yuille 2017, "Genetic CNN" (arXiv:1703.01513), Algorithm
+    1; uniform crossover after Syswerda 1989, and tournaments after Goldberg & Deb 1991.
 
     Differs: steady state, one child at a time, so that no worker waits for a generation; survivors are the best of all
-    that was told, duplicates of a network aside; a tournament instead of the roulette wheel; mutation changes a decision
-    rather than a bit, and a child that crossover left equal to a parent is always mutated.
+    that was told; a tournament instead of the roulette wheel; mutation changes a decision, not a bit, and a child
+    that crossover left equal to a parent is always mutated.
 
     Args:
         space: Where to search.
@@ -57,7 +57,8 @@ class Genetic:
         if self.told + len(pending) < self.population_size or not self.population:
             return Proposal(self.space.sample(rng))
         mother, father = self._winner(rng), self._winner(rng)
-        assert mother.architecture is not None and father.architecture is not None
+        assert mother.architecture is not None
+        assert father.architecture is not None
         if mother is father or rng.random() >= self.crossover_rate:
             return Proposal(mutate(mother.architecture, rng), origin={"parents": [mother.id]})
         child = crossover(mother.architecture, father.architecture, rng)

@@ -37,7 +37,7 @@ class Grid:
     def __post_init__(self) -> None:
         if self.shuffle is not None and self.space.size > SHUFFLED:
             raise ValueError(
-                f"the space has {self.space.size:,} architectures; at most {SHUFFLED:,} can be shuffled: use random-search"
+                f"the space has {self.space.size:,} architectures, {SHUFFLED:,} is the most that can be shuffled"
             )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -22,15 +22,15 @@ __all__ = ["Hyperband"]
 @final
 @dataclass
 class Hyperband:
-    """Brackets of successive halving that start at every rung, from many architectures tried a little to a few tried fully.
+    """Successive halving from every rung: from many architectures tried a little to a few tried fully.
 
-    Li et al. 2018, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization" (arXiv:1603.06560), Algorithm 1,
-    with asynchronous brackets (Li et al. 2020, arXiv:1810.05934, section 3.3).
+    Li et al. 2018, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization" (arXiv:1603.06560),
+    Algorithm 1, with asynchronous brackets (Li et al. 2020, arXiv:1810.05934, section 3.3).
 
-    Differs: all brackets are open at a time; a new architecture enters the one that is furthest behind its share, and the
-    shares are those of Algorithm 1, `ceil((s_max + 1) / (s + 1) * eta^s)` for the bracket of `s` halvings. What enters is
-    proposed by a strategy (as in `Asha`), which is told of each proposal of its own once, from the rung where it entered,
-    unless it says `multi_fidelity = True` in its class.
+    Differs: all brackets are open at a time; a new architecture enters the one that is furthest behind its share, and
+    the shares are those of Algorithm 1, `ceil((s_max + 1) / (s + 1) * eta^s)` for the bracket of `s` halvings. What
+    enters is proposed by a strategy (as in `Asha`), which is told of each proposal of its own once, from the rung
+    where it entered, unless it says `multi_fidelity = True` in its class.
 
     Args:
         space: Where to search.
@@ -52,7 +52,9 @@ class Hyperband:
     entered: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.inner = Inner(self.strategy if self.strategy is not None else Deduplicated(RandomSearch(self.space), self.space))
+        self.inner = Inner(
+            self.strategy if self.strategy is not None else Deduplicated(RandomSearch(self.space), self.space)
+        )
         amounts = rungs(self.lowest, self.full, self.eta)
         self.brackets = [Halving(self.axis, amounts[start:], self.eta) for start in range(len(amounts))]
         self.entered = [0] * len(self.brackets)

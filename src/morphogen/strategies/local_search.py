@@ -21,14 +21,15 @@ __all__ = ["LocalSearch"]
 class LocalSearch:
     """Ask for the neighbors of an incumbent in random order; the first that is better is the next incumbent.
 
-    White et al. 2021, "Exploring the Loss Landscape in Neural Architecture Search" (arXiv:2005.02960), Algorithm 1, in the
-    variant that moves as soon as a neighbor is better, and starts again from a random architecture at a local optimum.
+    White et al. 2021, "Exploring the Loss Landscape in Neural Architecture Search" (arXiv:2005.02960), Algorithm 1,
+    in the variant that moves as soon as a neighbor is better, and starts again from a random architecture at a local
+    optimum.
 
     A neighbor differs in one decision; decisions that only exist with the new value are made at random. An architecture
     isomorphic to one that was told or is pending is not asked for.
 
-    Differs: asynchronous. While the last neighbors are pending, the next start is asked for; whatever is better than the
-    incumbent becomes it, and the best of the other starts is where the search goes on at a local optimum.
+    Differs: asynchronous. While the last neighbors are pending, the next start is asked for; whatever is better than
+    the incumbent becomes it, and the best of the other starts is where the search goes on at a local optimum.
 
     Args:
         space: Where to search.

@@ -21,14 +21,14 @@ __all__ = ["Nsga2"]
 class Nsga2:
     """Children of parents that are on better fronts or less crowded; of parents and children, the same survive.
 
-    Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II" (IEEE TEC 6:2), for architectures Lu et
-    al. 2019, NSGA-Net (arXiv:1810.03522). Limits by constrained domination (section VI-A). Any number of objectives: with
-    one, it is an elitist genetic algorithm.
+    Deb et al. 2002, "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II" (IEEE TEC 6:2), for architectures
+    Lu et al. 2019, NSGA-Net (arXiv:1810.03522). Limits by constrained domination (section VI-A). Any number of
+    objectives: with one, it is an elitist genetic algorithm.
 
-    Differs: by default steady state, survivors are selected after each child (Durillo et al. 2009), so that no worker waits
-    for a generation; `offspring = population_size` are the generations of the paper. Uniform crossover and a mutation of
-    one decision stand for those of real numbers. A failed trial is behind every other, whatever its objectives. Of equal
-    losses only one survives while there are others.
+    Differs: by default steady state, survivors are selected after each child (Durillo et al. 2009), so that no worker
+    waits for a generation; `offspring = population_size` are the generations of the paper. Uniform crossover and a
+    mutation of one decision stand for those of real numbers. A failed trial is behind every other, whatever its
+    objectives. Of equal losses only one survives while there are others.
 
     Args:
         space: Where to search.
@@ -61,7 +61,8 @@ class Nsga2:
         if self.told + len(pending) < self.population_size or not self.population:
             return Proposal(self.space.sample(rng))
         mother, father = self._winner(rng), self._winner(rng)
-        assert mother.architecture is not None and father.architecture is not None
+        assert mother.architecture is not None
+        assert father.architecture is not None
         if mother is father or rng.random() >= self.crossover_rate:
             return Proposal(mutate(mother.architecture, rng), origin={"parents": [mother.id]})
         child = crossover(mother.architecture, father.architecture, rng)
@@ -87,7 +88,9 @@ class Nsga2:
 def _survivors(trials: list[Trial], most: int) -> list[Trial]:
     """The best by front, then by crowding, then the earliest."""
     width = max(len(t.losses) for t in trials)
-    losses = np.array([t.losses if len(t.losses) == width else (np.inf,) * width for t in trials]).reshape(len(trials), width)
+    losses = np.array([t.losses if len(t.losses) == width else (np.inf,) * width for t in trials]).reshape(
+        len(trials), width
+    )
     worked = np.isfinite(losses).all(1)
     violations = np.where(worked, [t.violation for t in trials], np.inf)
     ranks = fronts(losses, violations)

@@ -33,8 +33,8 @@ class RegularizedEvolution:
     """
 
     space: Space
-    population_size: int = 20
-    tournament_size: int = 5
+    population_size: int = 25
+    tournament_size: int = 15
     population: deque[Trial] = field(default_factory=deque, init=False)
     told: int = field(default=0, init=False)
 

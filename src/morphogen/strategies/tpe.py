@@ -7,14 +7,14 @@ from bisect import insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from morphogen.moves import mutate
 from morphogen.predictors.layout import Block, Layout, States, layout
-from morphogen.space import Architecture, Space
+from morphogen.space import Architecture, Choice, Space
 from morphogen.strategies.acquisition import novel
 from morphogen.trial import Proposal, Trial
 
@@ -39,9 +39,10 @@ class Told:
 class Tpe:
     """Two densities over architectures, of the good trials and of the others; the largest ratio of them is next.
 
-    Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization" (NIPS), section 4: the expected improvement rises
-    with `l(x) / g(x)` (eq. 3), over candidates drawn from `l`. The densities are multivariate, a product kernel on each
-    trial (Aitchison & Aitken 1976), as in Falkner et al. 2018, BOHB (arXiv:1807.01774), section 3.2, and in Optuna.
+    Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization" (NIPS), section 4: the expected improvement
+    rises with `l(x) / g(x)` (eq. 3), over candidates drawn from `l`. The densities are multivariate, a product kernel
+    on each trial (Aitchison & Aitken 1976), as in Falkner et al. 2018, BOHB (arXiv:1807.01774), section 3.2, and in
+    Optuna.
 
     Differs: options that are numbers are smoothed towards their neighbors, subsets are read element by element, and a
     choice that does not exist in an architecture has no part in its density. Nothing is proposed twice. Pending trials
@@ -53,6 +54,7 @@ class Tpe:
         candidates: How many architectures are drawn from the good density.
         good: The part of the trials that is good, `gamma` of the paper.
         most_good: The most trials that are good.
+        bandwidth: How likely the kernel on a trial decides a choice uniformly.
         prior: How many trials the uniform prior counts as.
         modeled: The most of the other trials that are modeled, the latest.
     """
@@ -64,18 +66,19 @@ class Tpe:
     candidates: int = 64
     good: float = 0.1
     most_good: int = 25
+    bandwidth: float = 0.25
     prior: float = 1.0
     modeled: int = 256
     told: dict[tuple[tuple[str, float], ...], Told] = field(default_factory=dict, init=False)
     seen: set[bytes] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        if not 0 < self.good < 1:
-            raise ValueError(f"good={self.good} is no part of the trials: it must be between 0 and 1")
+        if not (0 < self.good < 1 and 0 < self.bandwidth < 1):
+            raise ValueError(f"good={self.good} and bandwidth={self.bandwidth} must be between 0 and 1")
         if min(self.startup, self.candidates, self.most_good, self.modeled) < 1 or not self.prior > 0:
             raise ValueError(
-                f"startup={self.startup}, candidates={self.candidates}, most_good={self.most_good} and modeled={self.modeled} "
-                f"must be 1 or more, and prior={self.prior} above 0"
+                f"startup={self.startup}, candidates={self.candidates}, most_good={self.most_good}, "
+                f"modeled={self.modeled} must be 1 or more, and prior={self.prior} above 0"
             )
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
@@ -114,13 +117,14 @@ class Tpe:
         good = [t for *_, t in told.ranked[:count]]
         ids = {t.id for t in good}
         others = [t for t in told.latest if t.id not in ids][-self.modeled :]
-        below = Density(rows, rows.read([t.architecture for t in good if t.architecture is not None]), self.prior)
-        above = Density(rows, rows.read([t.architecture for t in others if t.architecture is not None] + waiting), self.prior)
+        read = [[t.architecture for t in trials if t.architecture is not None] for trials in (good, others)]
+        below = Density(rows, rows.read(read[0]), self.bandwidth, self.prior)
+        above = Density(rows, rows.read(read[1] + waiting), self.bandwidth, self.prior)
         drawn = np.unique(below.draw(self.candidates, rng), axis=0)
         drawn = drawn[rows.feasible(drawn)]
         if not len(drawn):  # tight limits: small steps from good ones keep them
-            near = [good[int(i)].architecture for i in rng.integers(len(good), size=self.candidates)]
-            drawn = np.unique(rows.read([mutate(a, rng) for a in near if a is not None]), axis=0)
+            near = [read[0][int(i)] for i in rng.integers(len(read[0]), size=self.candidates)]
+            drawn = np.unique(rows.read([mutate(a, rng) for a in near]), axis=0)
         ratio = below.logarithm(drawn) - above.logarithm(drawn)
         for architecture in rows.architectures(drawn[np.argsort(-ratio, kind="stable")]):
             identity = self.space.identity(architecture)
@@ -136,16 +140,23 @@ class Density:
     Args:
         rows: The layout of the space.
         centers: `(architectures, columns)`.
+        bandwidth: How likely the kernel on a center decides a choice uniformly.
         prior: How many architectures the prior counts as.
     """
 
-    def __init__(self, rows: Layout, centers: States, prior: float) -> None:
-        self.rows, self.prior = rows, prior
+    def __init__(self, rows: Layout, centers: States, bandwidth: float, prior: float) -> None:
+        self.rows, self.bandwidth = rows, bandwidth
         self.centers = np.concatenate([centers, np.zeros((1, rows.width), np.uint8)])  # the last one is the prior
         weights = np.append(np.ones(len(centers)), prior)
         self.weights: Array = weights / weights.sum()
-        self.smoothing = prior / max(len(centers), 1)
-        self.tables = [self._table(b) for b in rows.blocks]
+        kinds: dict[Any, Array] = {}
+        self.tables: list[Array] = []
+        for block in rows.blocks:
+            choice = block.choice
+            kind = (choice.options, choice.mixed_only, choice.ordered) if choice.single else None
+            if kind not in kinds:
+                kinds[kind] = self._table(choice)
+            self.tables.append(kinds[kind])
 
     def logarithm(self, states: States) -> Array:
         """The logarithm of the density of each row."""
@@ -174,9 +185,8 @@ class Density:
             states[~self.rows.active(block, states), block.columns] = 0
         return states
 
-    def _table(self, block: Block) -> Array:
-        """`[state of the center, state]`: the kernel of a column. State 0, it does not exist, is uniform as a center."""
-        choice = block.choice
+    def _table(self, choice: Choice) -> Array:
+        """`[state of the center, state]`: the kernel of a column. As a center, state 0 (it is not there) is uniform."""
         at = np.array([choice.options.index(o) + 1 for o in choice.pickable] if choice.single else [1, 2], int)
         size, k = 1 + (len(choice.options) if choice.single else 2), len(at)
         distance = np.abs(np.subtract.outer(np.arange(k), np.arange(k)))
@@ -184,18 +194,17 @@ class Density:
             kernel = np.exp(-distance / max(k / 6, 0.5))
         else:
             kernel = (distance == 0).astype(float)
-        kernel += self.smoothing
+        kernel = (1 - self.bandwidth) * kernel / kernel.sum(1, keepdims=True) + self.bandwidth / max(k, 1)
         table = np.full((size, size), 1e-300)  # states that no architecture has
         table[:, 0] = 1.0
         table[0, at] = 1.0 / max(k, 1)
-        table[np.ix_(at, at)] = kernel / kernel.sum(1, keepdims=True)
+        table[np.ix_(at, at)] = kernel
         return table
 
     def _redraw(self, block: Block, states: States, rng: np.random.Generator) -> None:
         """A subset of some sizes only is kept or drawn anew as a whole."""
         low, high = block.choice.bounds
-        change = 2 * self.smoothing / (1 + 2 * self.smoothing)
-        new = np.flatnonzero((states[:, block.columns] == 0).all(1) | (rng.random(len(states)) < change))
+        new = np.flatnonzero((states[:, block.columns] == 0).all(1) | (rng.random(len(states)) < self.bandwidth))
         order = rng.random((len(new), block.width)).argsort(1).argsort(1)
         sizes = rng.integers(low, high + 1, size=(len(new), 1))
         states[new, block.columns] = 1 + (order < sizes)

@@ -1,0 +1,95 @@
+"""The estimators of supernets."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from morphogen.estimators import SupernetAccuracy, SupernetTraining
+from morphogen.nn.inherit import inherit
+from morphogen.nn.network import network
+from morphogen.oneshot import Softmax, Uniform
+from morphogen.oneshot.regime import Regime
+from morphogen.oneshot.sub_graphs import calibration, recalibrate
+from morphogen.protocols import Context, MorphogenError
+from morphogen.spaces.darts import SKELETONS, darts
+from morphogen.testing import EstimatorSuite
+from morphogen.training import checkpoint
+from morphogen.training.data import data
+from morphogen.training.fit import evaluate
+from morphogen.training.recipe import Recipe
+from morphogen.trial import Proposal
+
+DATA = data("digits").limited(48)
+SMALL = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3"))
+SKELETON = replace(SKELETONS["search"], channels=4, cells=2, reductions=(1,))
+RECIPE = Recipe(epochs=2, batch_size=12, nesterov=False)
+
+
+def training(make=partial(Softmax, lr=0.01), **changes):
+    return SupernetTraining(SMALL, DATA, make, SKELETON, Regime(RECIPE, calibration=24, **changes))
+
+
+class TestSupernetTraining(EstimatorSuite):
+    def make(self):
+        return training()
+
+    def proposal(self):
+        return Proposal(None)
+
+
+class TestUniformSupernetTraining(EstimatorSuite):
+    def make(self):
+        return training(partial(Uniform, candidates=2), share=0.0)
+
+    def proposal(self):
+        return Proposal(None)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("supernet")
+    outcome = training()(Proposal(None), Context(seed=3, folder=folder))
+    return folder, outcome
+
+
+def test_sub_graph_accuracy_is_that_of_the_network_alone_with_the_same_weights(trained):
+    folder, outcome = trained
+    estimator = SupernetAccuracy(SMALL, DATA, SKELETON, images=24, batch_size=12)
+    found = estimator(Proposal(outcome.found, warm_start=0), Context(seed=0, warm_start=folder))
+    assert outcome.metrics["accuracy"] == found.metrics["accuracy"]
+    assert {k: outcome.metrics[k] for k in ("params", "macs")} == {k: found.metrics[k] for k in ("params", "macs")}
+    supernet = network(SMALL, estimator.skeleton)
+    supernet.load_state_dict(checkpoint.load(folder)["network"])
+    alone = network(SMALL.fix(outcome.found), estimator.skeleton)
+    inherit(supernet, alone, outcome.found)
+    recalibrate(alone, calibration(DATA, 24, 12, torch.device("cpu")))
+    assert pytest.approx(evaluate(alone, DATA, DATA.valid)) == {k: found.metrics[k] for k in ("accuracy", "loss")}
+
+
+def test_an_outcome_so_far_equals_going_on_from_it(trained, tmp_path):
+    _, whole = trained
+    half = training()(Proposal(None, {"epochs": 1}), Context(seed=3, folder=tmp_path))
+    assert 1 == len(half.curves["accuracy"])
+    rest = training()(Proposal(None), Context(seed=3, folder=tmp_path))
+    assert whole.curves == rest.curves
+    assert (whole.found, whole.metrics) == (rest.found, rest.metrics)
+
+
+def test_what_cannot_be_judged_is_refused():
+    with pytest.raises(ValueError, match="SupernetTraining trains a whole space"):
+        training()(Proposal(SMALL.sample(np.random.default_rng(0))), Context(seed=0))
+    with pytest.raises(ValueError, match="SupernetTraining has no fidelity axis 'images'"):
+        training().cost(Proposal(None, {"images": 3}))
+    with pytest.raises(ValueError, match="fidelity epochs=3: it must be a whole number from 1 to 2"):
+        training().cost(Proposal(None, {"epochs": 3}))
+    with pytest.raises(ValueError, match="SupernetAccuracy judges one architecture"):
+        SupernetAccuracy(SMALL, DATA, SKELETON)(Proposal(None), Context(seed=0))
+
+
+def test_weights_that_are_gone_are_an_error(tmp_path):
+    proposal = Proposal(SMALL.sample(np.random.default_rng(0)), warm_start=7)
+    with pytest.raises(MorphogenError, match="the weights of the supernet, trial 7, are gone or damaged"):
+        SupernetAccuracy(SMALL, DATA, SKELETON)(proposal, Context(seed=0, warm_start=tmp_path))

@@ -1,0 +1,141 @@
+"""Every method from a configuration to retrained networks, on a few images."""
+
+import own_model
+import pytest
+
+from morphogen import config as configuration
+from morphogen.executors import Inline
+from morphogen.methods import METHODS
+from morphogen.methods.one_shot import architecture_lr, recipe
+from morphogen.oneshot.regime import Regime
+from morphogen.runs.assembly import assemble
+from morphogen.spaces.darts import darts
+from morphogen.store import Memory
+from morphogen.study import Study
+from morphogen.training.data import data
+
+DATA = data("digits").limited(48)
+SMALL = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"))
+TINY = {
+    "skeleton": {"channels": 8, "cells": 2, "reductions": [1]},
+    "training": {"epochs": 1},
+    "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}, "skeleton": {"auxiliary": False}},
+    "trials": 3,
+    "slots": 2,
+}
+
+
+def parts(method, space=SMALL, control=False, settings=TINY, **options):
+    config = configuration.parse(
+        {**settings, "strategy": method, "control": control, "strategy_options": {"epochs": 1, **options}}, "test"
+    )
+    return assemble(config, space=space, data=DATA)
+
+
+def run(made, folder, store=None):
+    study = Study(made.space, store or Memory(), Inline(), made.objectives, folder=folder, slots=2)
+    study.run(made.phases)
+    failures = [t.outcome.error for t in study.told if t.failed]
+    assert not failures
+    return study.told
+
+
+def named(told, phase):
+    return [t for t in told if t.phase == phase]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_searches_retrains_and_tests(method, tmp_path):
+    told = run(parts(method), tmp_path)
+    phases = list(dict.fromkeys(t.phase for t in told))
+    assert ["supernet", "search"] == phases[:2]
+    assert {"retrain", "baselines", "test"} == set(phases[2:])
+    (supernet,) = named(told, "supernet")
+    assert supernet.proposal.architecture is None
+    assert {"accuracy", "loss", "supernet_accuracy", "params", "macs"} == set(supernet.outcome.metrics)
+    searched, retrained = named(told, "search"), named(told, "retrain")
+    assert (3 if method == "single-path" else 1) == len(searched)
+    assert all(t.architecture.space == SMALL for t in searched)
+    assert [min(searched, key=lambda t: t.loss).architecture] == [t.architecture for t in retrained]
+    if method != "single-path":
+        assert supernet.outcome.found == searched[0].architecture
+
+
+OWN = {key: value for key, value in TINY.items() if key != "skeleton"} | {
+    "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}}
+}
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "pc-darts"])
+def test_a_model_of_ones_own_is_searched_by_every_method(method, tmp_path):
+    told = run(parts(method, own_model.space, settings=OWN), tmp_path)
+    assert {"supernet", "search", "retrain", "baselines", "test"} == {t.phase for t in told}
+
+
+def test_partial_channels_refuse_a_model_without_a_place_for_them():
+    with pytest.raises(ValueError, match="has no parameter 'mixed'"):
+        parts("pc-darts", own_model.space, settings=OWN)
+
+
+def test_the_random_arm_spends_what_supernet_and_search_spent(tmp_path):
+    told = run(parts("gdas", control=True), tmp_path)
+    spent = sum(t.outcome.seconds for t in named(told, "supernet") + named(told, "search"))
+    arm = named(told, "random")
+    assert sum(t.outcome.seconds for t in arm) > 0.5 * spent
+    assert sum(t.outcome.seconds for t in arm[:-2]) < spent  # the last slots may overshoot
+    assert {"search", "random"} == {t.proposal.origin["arm"] for t in named(told, "retrain")}
+
+
+def test_of_several_seeds_every_architecture_found_is_trained(tmp_path):
+    told = run(parts("darts", seeds=2), tmp_path)
+    supernets = named(told, "supernet")
+    assert 2 == len(supernets)
+    assert {t.architecture for t in supernets} == {t.architecture for t in named(told, "search")}
+    assert supernets[0].outcome.curves != supernets[1].outcome.curves
+
+
+def test_sub_graphs_are_judged_with_the_weights_of_the_supernet(tmp_path):
+    told = run(parts("single-path", fair=True, strategy="local-search"), tmp_path)
+    (supernet,) = named(told, "supernet")
+    assert {supernet.id} == {t.proposal.warm_start for t in named(told, "search")}
+    assert 3 == len({t.architecture for t in named(told, "search")})
+    assert (tmp_path / "trials" / str(supernet.id) / "checkpoint.pt").is_file()
+
+
+def test_a_run_resumes_to_the_same_trials(tmp_path):
+    store = Memory()
+    whole = run(parts("single-path"), tmp_path, store)
+    for cut in (1, 4, 7):
+        again = Memory()
+        again.append(store.events()[:cut])
+        resumed = run(parts("single-path"), tmp_path, again)
+        assert [t.proposal for t in whole] == [t.proposal for t in resumed]
+        assert [t.losses for t in whole] == [t.losses for t in resumed]
+
+
+def test_a_supernet_that_fails_leaves_the_random_arm(tmp_path):
+    made = parts("darts", control=True, lr=1e30)
+    study = Study(made.space, Memory(), Inline(), made.objectives, folder=tmp_path, slots=2)
+    study.run(made.phases[:2])
+    (supernet,) = study.told
+    assert "the loss of the supernet became" in supernet.outcome.error
+
+
+def test_fewer_steps_get_a_higher_rate():
+    long = Regime(recipe(DATA, 19550 // 2, 12, 0.1))
+    assert pytest.approx(3e-4) == architecture_lr(3e-4, DATA, long)
+    assert pytest.approx(6e-4) == architecture_lr(3e-4, DATA, Regime(recipe(DATA, 19550 // 4, 12, 0.1)))
+    assert pytest.approx(0.05) == architecture_lr(3e-4, DATA, Regime(recipe(DATA, 1, 12, 0.1)))
+
+
+def test_options_and_names_that_are_not_there_are_told_with_the_nearest():
+    with pytest.raises(ValueError, match=r"method 'darts' has no option 'epoch', did you mean 'epochs'\?"):
+        parts("darts", epoch=3)
+    with pytest.raises(ValueError, match="there is no strategy 'dart'.*did you mean 'darts'"):
+        parts("dart")
+    with pytest.raises(ValueError, match="fair and sandwich are two ways"):
+        parts("single-path", fair=True, sandwich=True)
+    with pytest.raises(ValueError, match="there is no strategy 'nothing'"):
+        parts("single-path", strategy="nothing")
+    with pytest.raises(ValueError, match="method 'darts' trains a supernet and needs data"):
+        assemble(configuration.parse({"table": "toy", "strategy": "darts"}, "test"))

@@ -1,0 +1,170 @@
+"""The loop: what it leaves alone, and that it goes on as if it had never stopped."""
+
+import math
+import time
+from dataclasses import replace
+from functools import partial
+
+import own_model
+import pytest
+import torch
+
+from morphogen.nn.network import network
+from morphogen.oneshot import Dirichlet, Gumbel, Sandwich, Softmax, Uniform
+from morphogen.oneshot.regime import Regime, parts
+from morphogen.oneshot.second_order import SecondOrder
+from morphogen.oneshot.supernet import learn
+from morphogen.protocols import Context, MorphogenError
+from morphogen.spaces.darts import SKELETONS, darts
+from morphogen.training.data import data
+from morphogen.training.recipe import Recipe
+
+DATA = data("digits").limited(48)
+SMALL = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"))
+SKELETON = replace(SKELETONS["search"], image=DATA.image, classes=10, channels=4, cells=2, reductions=(1,))
+RECIPE = Recipe(epochs=3, batch_size=12, lr=0.05, nesterov=False, clip=5.0)
+MAKES = {
+    "softmax": (SMALL, partial(Softmax, lr=0.02)),
+    "second-order": (SMALL, partial(Softmax, lr=0.02, gradient=SecondOrder())),
+    "gumbel": (SMALL, partial(Gumbel, lr=0.02)),
+    "dirichlet": (SMALL, partial(Dirichlet, lr=0.02)),
+    "uniform": (SMALL, partial(Uniform, candidates=2)),
+    "fair": (SMALL, partial(Uniform, candidates=2, fair=True)),
+    "sandwich": (own_model.space, partial(Sandwich, candidates=2)),
+    "own-softmax": (own_model.space, partial(Softmax, lr=0.02)),
+}
+
+
+class Stop(Exception):
+    """The process dies here."""
+
+
+class Mortal:
+    """A distribution that lives for so many steps."""
+
+    def __init__(self, distribution, steps):
+        self.inner, self.steps = distribution, steps
+
+    def update(self, step):
+        self.steps -= 1
+        if self.steps < 0:
+            raise Stop
+        self.inner.update(step)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def run(name, folder=None, *, steps=None, epochs=None, regime=None, warm_start=None, deadline=None):
+    space, make = MAKES[name]
+    torch.manual_seed(0)
+    supernet = network(space, SKELETON)
+    distribution = make(space, generator=torch.Generator().manual_seed(1), device=torch.device("cpu"))
+    alive = distribution if steps is None else Mortal(distribution, steps)
+    context = Context(seed=5, folder=folder, warm_start=warm_start, deadline=deadline)
+    learned = learn(supernet, alive, space, DATA, regime or Regime(RECIPE, calibration=24), context, epochs=epochs)
+    return learned, supernet.state_dict(), distribution
+
+
+def same(a, b):
+    (_, weights_a, distribution_a), (_, weights_b, distribution_b) = a, b
+    logits = getattr(distribution_a, "logits", {})
+    return all(torch.equal(weights_a[k], weights_b[k]) for k in weights_a) and all(
+        torch.equal(logits[k], distribution_b.logits[k]) for k in logits
+    )
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_killed_in_any_epoch_it_goes_on_bit_for_bit(name, tmp_path):
+    straight = run(name)
+    for steps in (3, 3):  # in the second epoch of two steps, and in the third
+        with pytest.raises(Stop):
+            run(name, tmp_path, steps=steps)
+    resumed = run(name, tmp_path)
+    assert same(straight, resumed)
+    assert straight[0].found == resumed[0].found
+    assert straight[0].metrics == resumed[0].metrics
+    assert straight[0].curves == resumed[0].curves
+
+
+def test_more_epochs_of_another_trial_equal_going_straight_through(tmp_path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    run("softmax", first, epochs=1)
+    assert same(run("softmax"), run("softmax", second, warm_start=first))
+
+
+def test_outcomes_have_an_architecture_metrics_and_curves():
+    learned, _, distribution = run("softmax")
+    assert distribution.likeliest() == learned.found
+    assert {"accuracy", "loss", "supernet_accuracy"} == set(learned.metrics)
+    assert {"accuracy", "loss", "train_loss", "lr", "skip_share", "none_weight", "entropy"} == set(learned.curves)
+    assert all([1.0, 2.0, 3.0] == [s for s, _ in points] for points in learned.curves.values())
+    assert all(math.isfinite(v) for points in learned.curves.values() for _, v in points)
+
+
+def test_architecture_and_weights_learn_from_different_images():
+    weights, architecture = parts(DATA.train, 0.5, DATA.split_seed)
+    assert len(DATA.train) == len(weights) + len(architecture) == 2 * len(weights)
+    rows = {tuple(image.flatten().tolist()) for image in weights.images}
+    assert not rows & {tuple(image.flatten().tolist()) for image in architecture.images}
+    assert (DATA.train, DATA.train) == parts(DATA.train, 0.0, 0)
+    with pytest.raises(ValueError, match="48 training images cannot be divided"):
+        parts(DATA.train, 0.999, 0)
+
+
+def test_it_starts_to_learn_the_architecture_late():
+    _, _, distribution = run("softmax", epochs=1, regime=Regime(RECIPE, start=0.4, calibration=24))
+    fresh = MAKES["softmax"][1](SMALL, generator=torch.Generator().manual_seed(1), device=torch.device("cpu"))
+    assert all(torch.equal(fresh.logits[k], v) for k, v in distribution.logits.items())
+    _, _, distribution = run("softmax", regime=Regime(RECIPE, start=0.4, calibration=24))
+    assert not any(torch.equal(fresh.logits[k], v) for k, v in distribution.logits.items())
+
+
+def test_a_deadline_ends_it_after_a_whole_epoch(tmp_path):
+    learned, _, _ = run("uniform", tmp_path, deadline=time.monotonic())
+    assert 1 == learned.epochs
+    assert learned.found is not None
+
+
+def test_it_stops_before_a_cell_is_all_skips(tmp_path):
+    def collapse(distribution):
+        with torch.no_grad():
+            for name, logits in distribution.logits.items():
+                logits[list(SMALL[name].options).index("skip_connect")] = 5.0
+
+    class Collapsing(Mortal):
+        def update(self, step):
+            if step.epoch == 1:
+                collapse(self.inner)
+
+    space, make = MAKES["softmax"]
+    torch.manual_seed(0)
+    distribution = make(space, generator=torch.Generator().manual_seed(1), device=torch.device("cpu"))
+    with torch.no_grad():
+        for name, logits in distribution.logits.items():
+            logits[list(SMALL[name].options).index("sep_conv_3x3")] = 1.0
+    healthy = distribution.likeliest()
+    regime = Regime(RECIPE, most_skips=3, calibration=24)
+    context = Context(seed=5, folder=tmp_path)
+    learned = learn(network(space, SKELETON), Collapsing(distribution, 0), space, DATA, regime, context)
+    assert (2, True, healthy) == (learned.epochs, learned.stopped, learned.found)
+    assert [0.0, 1.0] == [v for _, v in learned.curves["skip_share"]]
+    again = learn(network(space, SKELETON), Collapsing(distribution, 0), space, DATA, regime, context)
+    assert (2, True, healthy, learned.metrics) == (again.epochs, again.stopped, again.found, again.metrics)
+
+
+def test_a_loss_that_diverges_is_an_error():
+    with pytest.raises(MorphogenError, match="loss of the supernet became .* in epoch 1"):
+        run("softmax", regime=Regime(replace(RECIPE, lr=1e30, clip=None)))
+
+
+def test_torch_draws_of_the_loop_do_not_depend_on_the_state_outside(tmp_path):
+    first = run("gumbel")
+    torch.rand(7)
+    assert same(first, run("gumbel"))
+
+
+@pytest.mark.parametrize("change", [{"share": 1.0}, {"start": -0.1}, {"most_skips": 0}])
+def test_regimes_that_cannot_be_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        Regime(RECIPE, **change)
