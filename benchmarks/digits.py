@@ -1,8 +1,8 @@
 """Does a search of a few minutes beat a plain network? Three fixed splits of scikit-learn's digits, one run each.
 
-Run `python benchmarks/digits.py --budget 3m`. Each run is `examples/digits.toml` with another split and budget. The goal:
-the mean test error of the winner is not above that of four plain convolutions plus 0.2 points, with at most a third of
-their parameters or of their multiply-adds. What is chosen is chosen by validation; test accuracy is only printed.
+Run `python benchmarks/digits.py --budget 3m`. Each run is `examples/digits.toml` with another split and budget.
+The goal: the mean test error of the winner is not above that of four plain convolutions plus 0.2 points, with at most
+a third of their parameters or of their multiply-adds. All is chosen by validation; test accuracy is only printed.
 """
 
 from __future__ import annotations
@@ -63,9 +63,10 @@ def reached(found: dict[str, dict[str, Any]]) -> bool:
     shares = {key: winner[key] / plain[key] for key in ("params", "macs")}
     good = worse <= ALLOWED_POINTS and min(shares.values()) <= ALLOWED_SHARE
     print(
-        f"\nthe winner's mean error is {worse:+.2f} points from the plain network's (at most +{ALLOWED_POINTS} allowed), "
-        f"with {shares['params']:.2f} of its parameters and {shares['macs']:.2f} of its MACs "
-        f"(one of them at most {ALLOWED_SHARE:.2f}): {'reached' if good else 'NOT reached'}"
+        f"\nthe winner's mean error is {worse:+.2f} points from the plain network's "
+        f"(at most +{ALLOWED_POINTS} allowed), with {shares['params']:.2f} of its parameters "
+        f"and {shares['macs']:.2f} of its MACs (one of them at most {ALLOWED_SHARE:.2f}): "
+        f"{'reached' if good else 'NOT reached'}"
     )
     return good
 

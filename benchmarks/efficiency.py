@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import statistics
 import sys
@@ -263,7 +264,7 @@ def one(table: str, data: str, strategy: str, options: Mapping[str, Any], seed: 
             break
         assert proposal.architecture is not None
         value = p.value(proposal.architecture)
-        failed = value != value
+        failed = math.isnan(value)
         outcome = Outcome(error="failed") if failed else Outcome({"value": value})
         regret = p.optimum - value if not failed else float("inf")
         regrets.append(min(regret, regrets[-1] if regrets else float("inf")))

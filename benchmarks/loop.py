@@ -9,6 +9,7 @@ and two bare SQLite commits on the same disk, which is what a trial has to pay t
 from __future__ import annotations
 
 import argparse
+import itertools
 import sqlite3
 import statistics
 import tempfile
@@ -83,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         for name, store in (("memory", Memory()), ("sqlite", open_store(Path(folder) / "trials.sqlite"))):
             at = measure(store, trials)
-            steps = [1000 * (b - a) for a, b in zip(at, at[1:], strict=False)]
+            steps = [1000 * (b - a) for a, b in itertools.pairwise(at)]
             first, last = statistics.median(steps[:tenth]), statistics.median(steps[-tenth:])
             print(f"{name:>8} {1000 * (at[-1] - at[0]) / trials:11.3f} {first:12.3f} {last:11.3f} {last / first:7.2f}")
         print(f"two bare SQLite commits: {2000 * commits(Path(folder) / 'bare.sqlite'):.3f} ms (median)")

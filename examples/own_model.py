@@ -68,7 +68,8 @@ space = Space(
 )
 
 
-def main() -> None:
+def show() -> None:
+    """One definition: supernet, sub-graph, relaxed supernet and stand-alone network."""
     torch.manual_seed(0)
     images = torch.randn(2, 1, 8, 8)
     supernet = network(space).eval()
@@ -90,6 +91,9 @@ def main() -> None:
         f"that one alone: {sum(p.numel() for p in standalone.parameters())} parameters, logits differ by {difference:g}"
     )
 
+
+def search() -> None:
+    """Search, train, compare and export."""
     result = morphogen.search(
         space,
         "digits",
@@ -107,5 +111,6 @@ def main() -> None:
     print(f"exported to {result.folder / 'best'}, described in {result.folder / 'report.html'}")
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # the workers import this file, too
+    show()
+    search()

@@ -74,7 +74,8 @@ class NetworkLaws:
     @pytest.mark.parametrize("seed", [1, 2, 3])
     def test_it_trains(self, seed: int) -> None:
         space, digits = self.make(), load_digits()
-        x = torch.tensor(digits.images[:64, None] / 16, dtype=torch.float32)
+        x = torch.tensor(digits.images[:64, None], dtype=torch.float32)
+        x = (x - x.mean()) / x.std()
         y = torch.tensor(digits.target[:64])
         torch.manual_seed(seed)
         built = network(space.fix(space.sample(np.random.default_rng(seed))), self.small((1, 8, 8), 10)[-1]).train()

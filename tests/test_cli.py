@@ -38,7 +38,10 @@ BAD = {
     "unknown option": (["search", "--table", "toy", "--set", "strategy_options.population=3"], "population_size"),
     "wrong type": (["search", "--set", "trials=lots"], "trials = 'lots'"),
     "not a duration": (["search", "--budget", "soon"], "write 90s, 10m or 1h30m"),
-    "own strategy that is not there": (["search", "--table", "toy", "--strategy", "nowhere:Nothing"], "cannot be imported"),
+    "own strategy that is not there": (
+        ["search", "--table", "toy", "--strategy", "nowhere:Nothing"],
+        "cannot be imported",
+    ),
     "no such file": (["search", "nothing.toml"], "cannot be read"),
     "strategy that cannot be": (
         ["search", "--table", "toy", "--set", "strategy_options.tournament_size=99"],
@@ -109,7 +112,9 @@ def test_a_search_on_a_table_ends_with_a_verdict_a_page_and_json(tmp_path: Path)
 def test_the_resolved_configuration_repeats_the_run(tmp_path: Path) -> None:
     morphogen("search", "--table", "toy", "--trials", "12", "--seed", "5", "--out", "one", cwd=tmp_path)
     morphogen("search", "one/run.toml", "--out", "two", cwd=tmp_path)
-    one, two = (json.loads(morphogen("status", f, "--json", "--last", "all", cwd=tmp_path).stdout) for f in ("one", "two"))
+    one, two = (
+        json.loads(morphogen("status", f, "--json", "--last", "all", cwd=tmp_path).stdout) for f in ("one", "two")
+    )
     assert one["trials"] == two["trials"]
 
 
@@ -117,7 +122,19 @@ def test_a_strategy_from_the_current_folder_is_found(tmp_path: Path) -> None:
     adding = Path(__file__).parents[1] / "docs" / "adding.md"
     code = adding.read_text().split("```python\n")[1].split("```")[0]
     (tmp_path / "greedy.py").write_text(code)
-    words = ["search", "--table", "toy", "--strategy", "greedy:Greedy", "--set", "strategy_options.every=3", "--trials", "20", "--out", "run"]
+    words = [
+        "search",
+        "--table",
+        "toy",
+        "--strategy",
+        "greedy:Greedy",
+        "--set",
+        "strategy_options.every=3",
+        "--trials",
+        "20",
+        "--out",
+        "run",
+    ]
     command = [sys.executable, "-m", "morphogen.cli", *words]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=200)
 
@@ -137,5 +154,10 @@ def test_everything_listed_has_a_name_and_a_line(what: str, tmp_path: Path) -> N
 
 
 def test_names_on_the_command_line_are_kebab_case() -> None:
-    cases = {"RegularizedEvolution": "regularized-evolution", "Nsga2": "nsga2", "NSGA2": "nsga2", "RandomSearch": "random-search"}
+    cases = {
+        "RegularizedEvolution": "regularized-evolution",
+        "Nsga2": "nsga2",
+        "NSGA2": "nsga2",
+        "RandomSearch": "random-search",
+    }
     assert cases == {name: kebab(name) for name in cases}

@@ -1,4 +1,4 @@
-"""Real training through the real command: whole runs, kills at every stage, limits, failures, each as a person meets it."""
+"""Real training through the real command: whole runs, kills at every stage, limits and failures."""
 
 from __future__ import annotations
 
@@ -444,7 +444,7 @@ def test_a_network_that_cannot_be_exported_loses_nothing_of_the_run(own: Path, d
     assert not (own / "run" / "best").exists()
 
 
-# --- what goes wrong around it ------------------------------------------------------------------------------------------
+# --- what goes wrong around it --------------------------------------------------------------------------------------
 
 
 def test_a_malformed_data_file_is_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from probes.asha import Asha
 
 from morphogen.estimators.tabular import Tabular
 from morphogen.estimators.toy import ToyTable
@@ -21,6 +20,7 @@ from morphogen.strategies import Each, RandomSearch, RegularizedEvolution
 from morphogen.study import MAX_DEATHS, Study, recorded
 from morphogen.testing.strategy import run
 from morphogen.trial import Outcome, Proposal, Trial
+from probes.asha import Asha
 
 TABLE = ToyTable()
 
@@ -135,7 +135,7 @@ class Fragile:
         return future
 
     def wait(self, futures: Collection[Future[Outcome]], timeout=None) -> set[Future[Outcome]]:
-        future, estimator, proposal, context = self.queue.pop(0)
+        future, _estimator, proposal, _context = self.queue.pop(0)
         id = proposal.origin["n"]
         if self.deaths.get(id, 0) > 0:
             self.deaths[id] -= 1
@@ -232,7 +232,7 @@ def test_settings_that_cannot_be_are_refused(bad) -> None:
 
 def test_an_objective_that_the_estimator_does_not_give_is_named() -> None:
     s = Study(TABLE.space, Memory(), Inline(), (Objective("latency_ms"),))
-    with pytest.raises(KeyError, match="latency_ms.*accuracy"):
+    with pytest.raises(KeyError, match=r"latency_ms.*accuracy"):
         s.run([random_phase(1)])
 
 

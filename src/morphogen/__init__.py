@@ -50,6 +50,6 @@ EXPORTS = {
     "resume": "runs.run",
     "search": "runs.run",
 }
-__all__ = list(EXPORTS)  # noqa: PLE0605 - the table is the list
+__all__ = list(EXPORTS)
 __version__ = "0.1.0"
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

@@ -38,12 +38,17 @@ class Exit(IntEnum):
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the configuration, such as training.epochs=8.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any key of the configuration, such as training.epochs=8."),
+]
 
 
 @app.command()
 def search(
-    config: Annotated[Path | None, typer.Argument(metavar="[RUN.TOML]", help="A configuration; flags come on top of it.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[RUN.TOML]", help="A configuration; flags come on top of it.")
+    ] = None,
     space: Annotated[str | None, typer.Option(help="What may vary: a name, or package.module:name.")] = None,
     data: Annotated[str | None, typer.Option(help="A data set, or a .npz file.")] = None,
     table: Annotated[str | None, typer.Option(help="Look results up in a table instead of training.")] = None,
@@ -55,8 +60,12 @@ def search(
     seed: Annotated[int | None, typer.Option(help="Of everything.")] = None,
     executor: Annotated[str | None, typer.Option(help="Where trials run: processes, inline.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu, cuda, cuda:1.")] = None,
-    start: Annotated[list[str] | None, typer.Option(metavar="ARCHITECTURE", help="An architecture to try first; may be repeated.")] = None,
-    from_run: Annotated[Path | None, typer.Option("--from", metavar="RUN", help="An earlier run to learn from.")] = None,
+    start: Annotated[
+        list[str] | None, typer.Option(metavar="ARCHITECTURE", help="An architecture to try first; may be repeated.")
+    ] = None,
+    from_run: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="An earlier run to learn from.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default a new one under runs/.")] = None,
     settings: Set = None,
     as_json: Json = False,
@@ -125,14 +134,18 @@ Channels = Annotated[int | None, typer.Option(help="F of the paper: channels of 
 Classes = Annotated[int | None, typer.Option(help="How many.")]
 ImageSize = Annotated[int | None, typer.Option(help="Height and width.")]
 StemMultiplier = Annotated[int | None, typer.Option(help="Of the channels of the stem.")]
-Auxiliary = Annotated[bool | None, typer.Option("--auxiliary/--no-auxiliary", help="Whether there is an auxiliary head.")]
+Auxiliary = Annotated[
+    bool | None, typer.Option("--auxiliary/--no-auxiliary", help="Whether there is an auxiliary head.")
+]
 OfSpace = Annotated[str | None, typer.Option(help="The space, where the architecture is a point of one.")]
 Preset = Annotated[str | None, typer.Option(help="A preset of the space, such as search, final, imagenet.")]
 
 
 @app.command()
 def profile(
-    config: Annotated[Path | None, typer.Argument(metavar="[RUN.TOML]", help="A configuration: what the run will cost.")] = None,
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[RUN.TOML]", help="A configuration: what the run will cost.")
+    ] = None,
     architecture: Annotated[str | None, typer.Option(help="zoo:NAME, Genotype(...), or one of --space.")] = None,
     space: Annotated[str | None, typer.Option(help="A space: how large, and what its networks cost.")] = None,
     data: Annotated[str | None, typer.Option(help="Measure seconds an epoch on it, too.")] = None,
@@ -165,8 +178,12 @@ def profile(
 @app.command()
 def export(
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write the network.")],
-    folder: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run, whose winner is written.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Instead of a run: zoo:NAME, Genotype(...), or one of --space; untrained.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="The folder of a run, whose winner is written.")
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="Instead of a run: zoo:NAME, Genotype(...), or one of --space; untrained.")
+    ] = None,
     space: OfSpace = None,
     skeleton: Preset = None,
     repeats: Repeats = None,
@@ -221,7 +238,9 @@ def retrain(
             told = ", ".join(f"{name} {metrics[name]:.4g}" for name in ("train_loss", "accuracy") if name in metrics)
             console.print(f"epoch {epoch:g}: {told}", markup=False, soft_wrap=True)
 
-        done = again(folder, skeleton=skeleton, sizes=sizes, epochs=epochs, data=data, seed=seed, device=device, log=log)
+        done = again(
+            folder, skeleton=skeleton, sizes=sizes, epochs=epochs, data=data, seed=seed, device=device, log=log
+        )
         _print(done.json) if as_json else _console().print(
             f"trained: {', '.join(f'{k} {v:.4g}' for k, v in done.metrics.items())}; {done.folder / 'network'} (verified)",
             markup=False, soft_wrap=True,
@@ -230,19 +249,32 @@ def retrain(
 
 @app.command()
 def bench(
-    table: Annotated[str, typer.Argument(metavar="TABLE[,TABLE]", help="Names that `list tables` shows, or TOML files of tables.")],
-    strategies: Annotated[str, typer.Option(metavar="NAME,NAME|all", help="What is compared; random search always is.")] = "all",
+    table: Annotated[
+        str, typer.Argument(metavar="TABLE[,TABLE]", help="Names that `list tables` shows, or TOML files of tables.")
+    ],
+    strategies: Annotated[
+        str, typer.Option(metavar="NAME,NAME|all", help="What is compared; random search always is.")
+    ] = "all",
     budget: Annotated[int, typer.Option(help="Queries of each run; one is a full training.")] = 200,
     seeds: Annotated[int, typer.Option(help="Runs of each strategy.")] = 20,
     slots: Annotated[int, typer.Option(help="Virtual workers of the logical clock.")] = 1,
     workers: Annotated[int | None, typer.Option(help="Simulated workers; by default as many as slots.")] = None,
-    time: Annotated[str | None, typer.Option(help="Simulated time after which nothing counts, such as 12000s or 3h.")] = None,
+    time: Annotated[
+        str | None, typer.Option(help="Simulated time after which nothing counts, such as 12000s or 3h.")
+    ] = None,
     first_seed: Annotated[int, typer.Option(help="The seeds count from here.")] = 0,
-    jobs: Annotated[int | None, typer.Option(help="Processes at a time; by default one a core. Changes no result.")] = None,
-    to: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write bench.json, bench.html and each run.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Processes at a time; by default one a core. Changes no result.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where to write bench.json, bench.html and each run.")
+    ] = None,
     again: Annotated[bool, typer.Option("--resume", help="Take the runs that DIR has already.")] = False,
     options: Annotated[
-        list[str] | None, typer.Option("--set", metavar="STRATEGY.OPTION=VALUE", help="Such as regularized-evolution.population_size=10.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="STRATEGY.OPTION=VALUE", help="Such as regularized-evolution.population_size=10."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -274,7 +306,9 @@ def compare(
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(metavar="spaces|strategies|estimators|executors|data|tables", help="What to list.")],
+    what: Annotated[
+        str, typer.Argument(metavar="spaces|strategies|estimators|executors|data|tables", help="What to list.")
+    ],
     as_json: Json = False,
 ) -> None:
     """What there is, by the names that the other commands take."""
@@ -286,7 +320,9 @@ def list_(
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Argument(metavar="RUN.TOML", help="A configuration.")], as_json: Json = False) -> None:
+def check(
+    config: Annotated[Path, typer.Argument(metavar="RUN.TOML", help="A configuration.")], as_json: Json = False
+) -> None:
     """What will and will not work together, before anything runs."""
     from morphogen import config as configuration
     from morphogen.runs import listing
@@ -313,13 +349,19 @@ def _run(config: Config, folder: Any, as_json: bool) -> None:
     path = folder()
     console = _console(stderr=as_json)
     progress = Progress(console, parts)
-    console.print(f"run {path} · {config.strategy} on {config.table or f'{config.space} with {config.data}'}", markup=False, soft_wrap=True)
+    console.print(
+        f"run {path} · {config.strategy} on {config.table or f'{config.space} with {config.data}'}",
+        markup=False,
+        soft_wrap=True,
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         result = run.proceed(path, config, parts, progress)
     except KeyboardInterrupt:
         progress.close()
-        console.print(f"stopped; nothing that finished is lost. Go on with: morphogen resume {path}", markup=False, soft_wrap=True)
+        console.print(
+            f"stopped; nothing that finished is lost. Go on with: morphogen resume {path}", markup=False, soft_wrap=True
+        )
         raise typer.Exit(Exit.INTERRUPTED) from None
     except BaseException:
         progress.close()
@@ -356,7 +398,7 @@ def _failures() -> Iterator[None]:
 
 
 def _complain(text: str) -> None:
-    print(f"morphogen: {text}", file=sys.stderr)  # noqa: T201
+    print(f"morphogen: {text}", file=sys.stderr)
 
 
 def _number(text: str, flag: str) -> int:
@@ -366,7 +408,7 @@ def _number(text: str, flag: str) -> int:
 
 
 def _print(body: Any) -> None:
-    print(json.dumps(body, indent=1, allow_nan=False))  # noqa: T201
+    print(json.dumps(body, indent=1, allow_nan=False))
 
 
 def _console(stderr: bool = False) -> Any:

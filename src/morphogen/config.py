@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, final
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from morphogen.catalog import nearest
+from morphogen.methods import SPACE, SPACES
 from morphogen.objective import Objective
 
 __all__ = ["Config", "FinalConfig", "assign", "duration", "load", "objective", "parse", "save"]
@@ -71,7 +72,7 @@ class Config(_Model):
     The trials are a function of all but `workers`, `executor`, `device` and (which prefix of them) `budget`.
     """
 
-    space: str = "darts"
+    space: str = SPACE
     data: str | None = "digits"
     table: str | None = None
     strategy: str = "regularized-evolution"
@@ -94,6 +95,15 @@ class Config(_Model):
     skeleton: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
     final: FinalConfig = Field(default_factory=FinalConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _space_of_the_method(cls, values: Any) -> Any:
+        """Where nobody names a space, that of the method: resolved here, so that `run.toml` repeats the run."""
+        if not isinstance(values, Mapping) or values.get("space") is not None:
+            return values
+        strategy = values.get("strategy")
+        return {**values, "space": SPACES.get(strategy, SPACE) if isinstance(strategy, str) else SPACE}
 
 
 def parse(values: Mapping[str, Any], source: str) -> Config:

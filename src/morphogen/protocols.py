@@ -17,7 +17,19 @@ import numpy as np
 
 from morphogen.trial import Outcome, Proposal, Trial
 
-__all__ = ["Context", "Died", "Estimator", "Event", "Executor", "MorphogenError", "Phase", "Resources", "Stop", "Store", "Strategy"]
+__all__ = [
+    "Context",
+    "Died",
+    "Estimator",
+    "Event",
+    "Executor",
+    "MorphogenError",
+    "Phase",
+    "Resources",
+    "Stop",
+    "Store",
+    "Strategy",
+]
 
 
 class MorphogenError(Exception):

@@ -375,7 +375,7 @@ class Space:
         """Picks as tuples in the order of the options, checked one by one."""
         if not isinstance(picks, Mapping):
             got = type(picks).__name__
-            raise ValueError(f"an architecture is a mapping from choices to options, got {got}")  # noqa: TRY004 - from files
+            raise ValueError(f"an architecture is a mapping from choices to options, got {got}")
         if unknown := [name for name in picks if name not in self._by_name]:
             raise ValueError(self._no_choice(unknown[0]))
         return {name: self._by_name[name].read(given) for name, given in picks.items()}

@@ -141,7 +141,13 @@ class Study:
     # --- asking ---------------------------------------------------------------------------------------------------
 
     def _next(
-        self, phase: str, strategy: Strategy, pending: list[Trial], told: int, fresh: list[tuple[Trial, int]], stopped: bool
+        self,
+        phase: str,
+        strategy: Strategy,
+        pending: list[Trial],
+        told: int,
+        fresh: list[tuple[Trial, int]],
+        stopped: bool,
     ) -> Trial | None:
         recorded = self._recorded.get(phase)
         if recorded:
@@ -165,7 +171,9 @@ class Study:
         self, estimator: Estimator, pending: Iterable[Trial], fresh: Sequence[tuple[Trial, int]], stop: Stop
     ) -> None:
         """Make the new proposals durable in one commit, then start what is neither running nor finished."""
-        self._record([Event("asked", t.id, {"phase": t.phase, "told": told, "proposal": t.proposal.json}) for t, told in fresh])
+        self._record(
+            [Event("asked", t.id, {"phase": t.phase, "told": told, "proposal": t.proposal.json}) for t, told in fresh]
+        )
         running = {id for id, _ in self._running.values()}
         for trial in pending:
             if trial.id not in running and trial.id not in self._outcomes:
@@ -186,7 +194,9 @@ class Study:
             warm_start=None if warm is None else self.trial_folder(warm),
             device=self.device,
             resources=self.resources,
-            deadline=self._started - self._before + stop.until - GRACE if stop.partial and stop.until is not None else None,
+            deadline=self._started - self._before + stop.until - GRACE
+            if stop.partial and stop.until is not None
+            else None,
         )
 
     def trial_folder(self, id: int) -> Path | None:

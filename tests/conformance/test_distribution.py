@@ -4,7 +4,7 @@ import own_model
 import torch
 
 from morphogen import oneshot
-from morphogen.oneshot import Dirichlet, Gumbel, Sandwich, Softmax, Uniform
+from morphogen.oneshot import Controller, Dirichlet, Gumbel, Sandwich, Softmax, Uniform
 from morphogen.oneshot.second_order import SecondOrder, second_order_exact
 from morphogen.testing.distribution import DistributionSuite
 
@@ -56,6 +56,15 @@ class TestGumbel(DistributionSuite):
 
 
 class TestGumbelOfAnOwnModel(TestGumbel):
+    space = own_model.space
+
+
+class TestController(DistributionSuite):
+    def make(self, space, *, generator, device):
+        return Controller(space, steps=2, aggregate=2, candidates=3, generator=generator, device=device)
+
+
+class TestControllerOfAnOwnModel(TestController):
     space = own_model.space
 
 

@@ -28,7 +28,10 @@ SKELETON = replace(SKELETONS["search"], channels=4, cells=2, reductions=(1,))
 RECIPE = Recipe(epochs=2, batch_size=12, nesterov=False)
 
 
-def training(make=partial(Softmax, lr=0.01), **changes):
+SOFTMAX = partial(Softmax, lr=0.01)
+
+
+def training(make=SOFTMAX, **changes):
     return SupernetTraining(SMALL, DATA, make, SKELETON, Regime(RECIPE, calibration=24, **changes))
 
 

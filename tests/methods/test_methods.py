@@ -5,7 +5,6 @@ import pytest
 
 from morphogen import config as configuration
 from morphogen.executors import Inline
-from morphogen.methods import METHODS
 from morphogen.methods.one_shot import architecture_lr, recipe
 from morphogen.oneshot.regime import Regime
 from morphogen.runs.assembly import assemble
@@ -14,6 +13,7 @@ from morphogen.store import Memory
 from morphogen.study import Study
 from morphogen.training.data import data
 
+METHODS = ("darts", "darts-second-order", "drnas", "gdas", "pc-darts", "single-path")
 DATA = data("digits").limited(48)
 SMALL = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"))
 TINY = {
@@ -33,8 +33,9 @@ def parts(method, space=SMALL, control=False, settings=TINY, **options):
 
 
 def run(made, folder, store=None):
+    """Up to the retraining: what follows is the same for all."""
     study = Study(made.space, store or Memory(), Inline(), made.objectives, folder=folder, slots=2)
-    study.run(made.phases)
+    study.run(phase for phase in made.phases if phase.name not in ("baselines", "test"))
     failures = [t.outcome.error for t in study.told if t.failed]
     assert not failures
     return study.told
@@ -45,11 +46,9 @@ def named(told, phase):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_searches_retrains_and_tests(method, tmp_path):
+def test_a_method_searches_and_retrains(method, tmp_path):
     told = run(parts(method), tmp_path)
-    phases = list(dict.fromkeys(t.phase for t in told))
-    assert ["supernet", "search"] == phases[:2]
-    assert {"retrain", "baselines", "test"} == set(phases[2:])
+    assert ["supernet", "search", "retrain"] == list(dict.fromkeys(t.phase for t in told))
     (supernet,) = named(told, "supernet")
     assert supernet.proposal.architecture is None
     assert {"accuracy", "loss", "supernet_accuracy", "params", "macs"} == set(supernet.outcome.metrics)
@@ -69,7 +68,7 @@ OWN = {key: value for key, value in TINY.items() if key != "skeleton"} | {
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "pc-darts"])
 def test_a_model_of_ones_own_is_searched_by_every_method(method, tmp_path):
     told = run(parts(method, own_model.space, settings=OWN), tmp_path)
-    assert {"supernet", "search", "retrain", "baselines", "test"} == {t.phase for t in told}
+    assert {"supernet", "search", "retrain"} == {t.phase for t in told}
 
 
 def test_partial_channels_refuse_a_model_without_a_place_for_them():
@@ -118,20 +117,21 @@ def test_a_supernet_that_fails_leaves_the_random_arm(tmp_path):
     study = Study(made.space, Memory(), Inline(), made.objectives, folder=tmp_path, slots=2)
     study.run(made.phases[:2])
     (supernet,) = study.told
-    assert "the loss of the supernet became" in supernet.outcome.error
+    assert "learning rate" in supernet.outcome.error
+    assert [] == made.phases[1].start(study.told)[0].proposals
 
 
 def test_fewer_steps_get_a_higher_rate():
     long = Regime(recipe(DATA, 19550 // 2, 12, 0.1))
-    assert pytest.approx(3e-4) == architecture_lr(3e-4, DATA, long)
-    assert pytest.approx(6e-4) == architecture_lr(3e-4, DATA, Regime(recipe(DATA, 19550 // 4, 12, 0.1)))
+    assert pytest.approx(3e-4, rel=1e-3) == architecture_lr(3e-4, DATA, long)
+    assert pytest.approx(6e-4, rel=1e-3) == architecture_lr(3e-4, DATA, Regime(recipe(DATA, 19550 // 4, 12, 0.1)))
     assert pytest.approx(0.05) == architecture_lr(3e-4, DATA, Regime(recipe(DATA, 1, 12, 0.1)))
 
 
 def test_options_and_names_that_are_not_there_are_told_with_the_nearest():
     with pytest.raises(ValueError, match=r"method 'darts' has no option 'epoch', did you mean 'epochs'\?"):
         parts("darts", epoch=3)
-    with pytest.raises(ValueError, match="there is no strategy 'dart'.*did you mean 'darts'"):
+    with pytest.raises(ValueError, match=r"there is no strategy 'dart'.*did you mean 'darts'"):
         parts("dart")
     with pytest.raises(ValueError, match="fair and sandwich are two ways"):
         parts("single-path", fair=True, sandwich=True)

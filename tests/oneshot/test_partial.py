@@ -82,3 +82,11 @@ def test_what_cannot_be_narrowed_is_refused():
         narrowed(nn.Sequential(nn.Linear(4, 4)), 4)
     with pytest.raises(ValueError, match="k=1"):
         PartialChannels(1)
+
+
+def test_a_strided_pointwise_convolution_stays_the_same_function():
+    conv = nn.Conv2d(8, 4, 1, stride=2, bias=False).double()
+    pointwise = narrowed(nn.Conv2d(16, 8, 1, stride=2, bias=False), 2).double()
+    pointwise.load_state_dict(conv.state_dict())
+    x = torch.randn(2, 8, 7, 7, dtype=torch.float64)
+    torch.testing.assert_close(conv(x), pointwise(x))

@@ -38,7 +38,9 @@ def double(value):
 
 
 def relative(found, expected):
-    found, expected = (torch.cat([torch.as_tensor(x, dtype=torch.float64).flatten() for x in xs]) for xs in (found, expected))
+    found, expected = (
+        torch.cat([torch.as_tensor(x, dtype=torch.float64).flatten() for x in xs]) for xs in (found, expected)
+    )
     return ((found - expected).norm() / expected.norm()).item()
 
 

@@ -154,7 +154,7 @@ def test_it_stops_before_a_cell_is_all_skips(tmp_path):
 
 
 def test_a_loss_that_diverges_is_an_error():
-    with pytest.raises(MorphogenError, match="loss of the supernet became .* in epoch 1"):
+    with pytest.raises(MorphogenError, match=r"loss of the supernet became .* in epoch 1"):
         run("softmax", regime=Regime(replace(RECIPE, lr=1e30, clip=None)))
 
 

@@ -41,7 +41,7 @@ class Generational:
         parents = sorted(last, key=lambda t: (t.losses, t.id))[: self.beam]
         children = []
         for parent in parents:
-            grown = {**{k: v for k, v in parent.architecture.picks.items()}, "depth": (self.depths[self.at],)}
+            grown = {**dict(parent.architecture.picks.items()), "depth": (self.depths[self.at],)}
             children += [self.space.complete(grown, rng) for _ in range(5)]
         scores = {c: self._predict(c) for c in dict.fromkeys(children)}
         self.generation = [c.json for c in sorted(scores, key=lambda c: (scores[c], c.code))[: self.beam]]

@@ -48,7 +48,9 @@ class Policy:
                     p = self._p(name)
                     at = self.space[name].options.index(picked[0])
                     gradient = [float((k == at) - q) for k, q in enumerate(p)]
-                    self.logits[name] = [x + self.rate * advantage * g for x, g in zip(self._logits(name), gradient, strict=True)]
+                    self.logits[name] = [
+                        x + self.rate * advantage * g for x, g in zip(self._logits(name), gradient, strict=True)
+                    ]
         self.baseline += 0.2 * (float(np.mean(rewards)) - self.baseline)
         self.waiting, self.updates = [], self.updates + 1
 

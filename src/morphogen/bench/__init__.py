@@ -2,6 +2,13 @@
 
 from morphogen.catalog import lazy
 
-EXPORTS = {"Bench": "program", "Job": "replay", "Replay": "replay", "Settings": "program", "bench": "program", "replay": "replay"}
-__all__ = list(EXPORTS)  # noqa: PLE0605 - the table is the list
+EXPORTS = {
+    "Bench": "program",
+    "Job": "replaying",
+    "Replay": "replaying",
+    "Settings": "program",
+    "bench": "program",
+    "replay": "replaying",
+}
+__all__ = list(EXPORTS)
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

@@ -41,9 +41,19 @@ def run(
     for assignment in options:
         config.assign(values, assignment)
     if wrong := [name for name, given in values.items() if not isinstance(given, dict)]:
-        raise ValueError(f"--set {wrong[0]}: write STRATEGY.OPTION=VALUE, such as regularized-evolution.population_size=10")
+        raise ValueError(
+            f"--set {wrong[0]}: write STRATEGY.OPTION=VALUE, such as regularized-evolution.population_size=10"
+        )
     settings = Settings(
-        [t for t in tables if t], [s for s in strategies if s], budget, seeds, slots, workers, seconds, first_seed, values
+        [t for t in tables if t],
+        [s for s in strategies if s],
+        budget,
+        seeds,
+        slots,
+        workers,
+        seconds,
+        first_seed,
+        values,
     )
     if resume and to is None:
         raise ValueError("--resume needs the folder of the runs: --to DIR")

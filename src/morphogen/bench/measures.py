@@ -10,9 +10,20 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from morphogen.bench.replay import Replay
+from morphogen.bench.replaying import Replay
 
-__all__ = ["CONFIDENCE", "Band", "Significance", "band", "by_queries", "by_seconds", "holm", "queries", "ranks", "significance"]
+__all__ = [
+    "CONFIDENCE",
+    "Band",
+    "Significance",
+    "band",
+    "by_queries",
+    "by_seconds",
+    "holm",
+    "queries",
+    "ranks",
+    "significance",
+]
 
 Floats = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -56,7 +67,7 @@ class Significance:
 
 def by_queries(replays: Sequence[Replay], budget: int, worst: float) -> Floats:
     """Regret after 1 to `budget` queries, `[seeds, budget]`; `worst` before something was told."""
-    return _steps([r.spent for r in replays], replays, np.arange(1, budget + 1) + 1e-9, worst)
+    return _steps([r.spent for r in replays], replays, np.arange(1, budget + 1, dtype=np.float64) + 1e-9, worst)
 
 
 def by_seconds(replays: Sequence[Replay], seconds: Floats, worst: float) -> Floats:
@@ -112,7 +123,9 @@ def significance(areas: Mapping[str, Sequence[float]], against: str) -> dict[str
         found[name] = (float(test.pvalue), 1 - float(test.statistic) / (len(mine) * len(theirs)))
     adjusted = holm([found[name][0] for name in others])
     return {
-        name: Significance(p, found[name][1], "cannot tell" if p > 1 - CONFIDENCE else "better" if found[name][1] > 0.5 else "worse")
+        name: Significance(
+            p, found[name][1], "cannot tell" if p > 1 - CONFIDENCE else "better" if found[name][1] > 0.5 else "worse"
+        )
         for name, p in zip(others, adjusted, strict=True)
     }
 

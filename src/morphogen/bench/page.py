@@ -18,7 +18,20 @@ from morphogen.training.files import write_whole
 
 __all__ = ["figures", "render", "write"]
 
-PALETTE = ("#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5cc2", "#8c6d31", "#d62728", "#17a2a2", "#5c8a00", "#b05a9a", "#4a6fa5")
+PALETTE = (
+    "#0072b2",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#7a5cc2",
+    "#8c6d31",
+    "#d62728",
+    "#17a2a2",
+    "#5c8a00",
+    "#b05a9a",
+    "#4a6fa5",
+)
 """Colors that are told apart with any sight, as far as there are so many (Okabe & Ito 2008 first); random search has its own."""
 
 
@@ -38,7 +51,9 @@ def render(bench: Bench) -> str:
     """The page as text; everything that a person named is escaped, and only its own scripts run."""
     jinja2, markup = _needed("jinja2"), _needed("markupsafe").Markup
     environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("morphogen.bench", "template"), jinja2.PackageLoader("morphogen.report", "template")]),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("morphogen.bench", "template"), jinja2.PackageLoader("morphogen.report", "template")]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -83,10 +98,20 @@ def _regret(on: OnTable, bands: Any, places: Sequence[float], x_title: str) -> F
     others = [s for s in on.replays if s != RANDOM]
     for strategy in [RANDOM, *others]:
         color = "var:random" if strategy == RANDOM else PALETTE[others.index(strategy) % len(PALETTE)]
-        fill = "var:random-band" if strategy == RANDOM else f"rgba({','.join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5))},.13)"
+        fill = (
+            "var:random-band"
+            if strategy == RANDOM
+            else f"rgba({','.join(str(int(color[i : i + 2], 16)) for i in (1, 3, 5))},.13)"
+        )
         dash = "solid" if strategy == RANDOM or others.index(strategy) < len(PALETTE) else "dash"
         band: Band = bands[strategy]
-        edge = {"mode": "lines", "line": {"width": 0, "shape": "hv"}, "hoverinfo": "skip", "legendgroup": strategy, "showlegend": False}
+        edge = {
+            "mode": "lines",
+            "line": {"width": 0, "shape": "hv"},
+            "hoverinfo": "skip",
+            "legendgroup": strategy,
+            "showlegend": False,
+        }
         low, high = (_positive(factor * end) for end in (band.low, band.high))
         shown = [i for i, y in enumerate(low) if y is not None and high[i] is not None]
         traces += [

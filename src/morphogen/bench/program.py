@@ -19,7 +19,7 @@ import numpy as np
 
 from morphogen.bench import measures
 from morphogen.bench.measures import Band, Significance
-from morphogen.bench.replay import Job, Known, Replay, known, replay, strategy_for
+from morphogen.bench.replaying import Job, Known, Replay, known, replay, strategy_for
 from morphogen.catalog import kebab
 from morphogen.training.files import write_whole
 
@@ -142,10 +142,15 @@ class OnTable:
             "strategy": strategy,
             "seeds": len(replays),
             "regret": {str(q): band.at(q - 1) for q in self.checkpoints},
-            "relative": {str(q): float(band.mean[q - 1] / random.mean[q - 1]) if random.mean[q - 1] > 0 else None for q in self.checkpoints},
+            "relative": {
+                str(q): float(band.mean[q - 1] / random.mean[q - 1]) if random.mean[q - 1] > 0 else None
+                for q in self.checkpoints
+            },
             "queries": measures.queries(replays, self.budget),
             "rank": self.ranks[strategy],
-            "against_random": None if strategy == RANDOM else {k: asdict(v[strategy]) for k, v in self.significance.items()},
+            "against_random": None
+            if strategy == RANDOM
+            else {k: asdict(v[strategy]) for k, v in self.significance.items()},
             "simulated_seconds": float(np.mean([r.clock[-1] if r.clock else 0.0 for r in replays])),
             "utilization": float(np.mean([r.utilization for r in replays])),
             "failed": sum(r.failed for r in replays),
@@ -165,7 +170,10 @@ class OnTable:
             "rows": [self.row(s) for s in self.replays],
             "refused": dict(self.refused),
             "curves": {s: b.json for s, b in self.bands.items()},
-            "curves_over_time": {"seconds": self.seconds.tolist(), **{s: b.json for s, b in self.bands_over_time.items()}},
+            "curves_over_time": {
+                "seconds": self.seconds.tolist(),
+                **{s: b.json for s, b in self.bands_over_time.items()},
+            },
         }
 
 
@@ -191,7 +199,9 @@ class Bench:
         """The regret at the end over that of random search, averaged over the tables; None where random has none left."""
         found: dict[str, float | None] = {}
         for name in self.mean_ranks:
-            ratios = [t.bands[name].mean[-1] / t.bands[RANDOM].mean[-1] for t in self.tables if t.bands[RANDOM].mean[-1] > 0]
+            ratios = [
+                t.bands[name].mean[-1] / t.bands[RANDOM].mean[-1] for t in self.tables if t.bands[RANDOM].mean[-1] > 0
+            ]
             found[name] = float(np.mean(ratios)) if ratios else None
         return found
 
@@ -199,7 +209,11 @@ class Bench:
     def json(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
-            "settings": {**asdict(self.settings), "tables": list(self.settings.tables), "strategies": list(self.settings.strategies)},
+            "settings": {
+                **asdict(self.settings),
+                "tables": list(self.settings.tables),
+                "strategies": list(self.settings.strategies),
+            },
             "tables": [t.json for t in self.tables],
             "mean_ranks": self.mean_ranks,
             "relative": self.relative,
@@ -252,7 +266,13 @@ def bench(
         progress(len(done), len(todo))
     seeds = range(settings.first_seed, settings.first_seed + settings.seeds)
     tables = [
-        OnTable(name, known(name), settings.budget, {s: [done[name, s, seed] for seed in seeds] for s in strategies}, refused)
+        OnTable(
+            name,
+            known(name),
+            settings.budget,
+            {s: [done[name, s, seed] for seed in seeds] for s in strategies},
+            refused,
+        )
         for name, (strategies, refused) in wanted.items()
     ]
     return Bench(settings, tables)

@@ -12,6 +12,9 @@ from morphogen.report.units import duration, is_fraction, metric_text, metric_ti
 __all__ = ["heading", "regret_text", "row_texts", "show", "titles"]
 
 
+MOST_WIDE = 400
+
+
 def show(bench: Bench, console: Console) -> None:
     """A table for each table, and the ranks over all."""
     for on in bench.tables:
@@ -22,7 +25,7 @@ def show(bench: Bench, console: Console) -> None:
         table.columns[0].no_wrap = True
         for strategy in sorted(on.replays, key=lambda s: (on.ranks[s], s)):
             table.add_row(*map(escape, row_texts(on, strategy)))
-        console.print(table)
+        _whole(table, console)
         for name, reason in on.refused.items():
             console.print(f"[dim]not run: {escape(name)}: {escape(reason)}[/dim]", soft_wrap=True)
         console.print()
@@ -32,12 +35,23 @@ def show(bench: Bench, console: Console) -> None:
             relative = bench.relative[name]
             ranks.add_row(escape(name), f"{rank:.2f}", "" if relative is None else f"{relative:.2f}")
         console.print(f"over {len(bench.tables)} tables, by the regret at {bench.settings.budget} queries:")
-        console.print(ranks)
+        _whole(ranks, console)
     console.print(
         f"[dim]regret: mean over {bench.settings.seeds} seeds, of the incumbent without noise; in brackets its 95 % interval "
         "(bootstrap). better or worse than random search: two-sided Mann-Whitney test on the regret at the end, "
         "Holm-adjusted, at 5 %.[/dim]"
     )
+
+
+def _whole(table: Table, console: Console) -> None:
+    """Print a table as wide as it is: numbers that were cut off would be worse than lines that a terminal breaks."""
+    needed = console.measure(table, options=console.options.update(width=MOST_WIDE)).maximum
+    before = console.width
+    try:
+        console.width = max(needed, before)
+        console.print(table)
+    finally:
+        console.width = before
 
 
 def heading(on: OnTable) -> str:
@@ -77,7 +91,9 @@ def row_texts(on: OnTable, strategy: str) -> list[str]:
     ]
     if report:
         found = row["reported"]
-        cells.append("" if found is None else f"{metric_text(report, found['mean'])} ±{regret_text(report, found['sd'])}")
+        cells.append(
+            "" if found is None else f"{metric_text(report, found['mean'])} ±{regret_text(report, found['sd'])}"
+        )
     return cells
 
 

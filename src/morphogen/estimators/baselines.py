@@ -43,7 +43,9 @@ class Baselines:
         recipe = logistic_recipe(self.data) if name == "logistic-regression" else self.recipe
         network, fitted = train(lambda: BUILDERS[name](self.data), self.data, recipe, context)
         size = complexity(network, self.data.image)
-        return Outcome({**fitted.metrics, "params": size.params, "macs": size.macs}, fitted.curves, seconds=fitted.seconds)
+        return Outcome(
+            {**fitted.metrics, "params": size.params, "macs": size.macs}, fitted.curves, seconds=fitted.seconds
+        )
 
     def cost(self, proposal: Proposal) -> float:
         return 1.0

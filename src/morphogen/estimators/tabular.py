@@ -75,7 +75,9 @@ class Tabular:
         if proposal.architecture is None:
             raise ValueError("a table has no supernet: it was asked for the whole space")
         if unknown := set(proposal.fidelity) - set(self.table.full):
-            raise ValueError(f"the table has no fidelity axis '{min(unknown)}'; it has {', '.join(self.table.full) or 'none'}")
+            raise ValueError(
+                f"the table has no fidelity axis '{min(unknown)}'; it has {', '.join(self.table.full) or 'none'}"
+            )
         entry = self.table.entry(proposal.architecture, proposal.fidelity, context.seed)
         return Outcome(entry.metrics, entry.curves, seconds=entry.seconds, error=entry.error)
 

@@ -45,7 +45,9 @@ class TestSplit:
     def __call__(self, proposal: Proposal, context: Context) -> Outcome:
         trained = None if context.warm_start is None else checkpoint.load(context.warm_start)
         if trained is None:
-            raise MorphogenError(f"the weights of trial {proposal.warm_start} are gone or damaged: nothing can be tested")
+            raise MorphogenError(
+                f"the weights of trial {proposal.warm_start} are gone or damaged: nothing can be tested"
+            )
         built = self._build(proposal)
         built.load_state_dict(trained["network"])
         return Outcome(evaluate(built, self.data, self.data.open_test(), context.device))

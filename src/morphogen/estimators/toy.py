@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -58,12 +59,17 @@ class ToyTable:
     def entry(self, architecture: Architecture, fidelity: Fidelity, seed: int) -> Entry:
         operations = self._layers(architecture, "op")
         if any(operations[i : i + 3] == ["pool"] * 3 for i in range(len(operations))):
-            return Entry({}, self.cost(architecture, fidelity), {}, error="the loss became NaN: three poolings in a row")
+            return Entry(
+                {}, self.cost(architecture, fidelity), {}, error="the loss became NaN: three poolings in a row"
+            )
         macs = self._macs(architecture)
         epochs = int(fidelity.get("epochs", self.epochs))
         noise = np.random.default_rng(seed).normal(0.0, self.noise)
         limit, rate = self.accuracy(architecture), 1.0 + macs / 4e4
-        curve = [(float(e), limit * (1 - 0.6 * math.exp(-3 * e / (self.epochs / 3 * rate))) + noise) for e in range(1, epochs + 1)]
+        curve = [
+            (float(e), limit * (1 - 0.6 * math.exp(-3 * e / (self.epochs / 3 * rate))) + noise)
+            for e in range(1, epochs + 1)
+        ]
         metrics = {"accuracy": curve[-1][1], "macs": macs, "params": macs / 4}
         return Entry(metrics, self.cost(architecture, fidelity), {"accuracy": curve})
 
@@ -74,7 +80,7 @@ class ToyTable:
         """The accuracy that the formula gives after infinitely many epochs, without noise."""
         operations, widths = self._layers(architecture, "op"), self._layers(architecture, "width")
         gain = sum(GAIN[o] * math.log2(float(w)) / 5 for o, w in zip(operations, widths, strict=True))
-        gain -= 0.7 * sum(a == b == "pool" for a, b in zip(operations, operations[1:], strict=False))
+        gain -= 0.7 * sum(a == b == "pool" for a, b in itertools.pairwise(operations))
         gain += 0.15 * len(architecture["skips"]) * (len(operations) - 3)
         return 0.95 - 0.6 * math.exp(-gain / 2)
 

@@ -2,6 +2,6 @@
 
 from morphogen.catalog import lazy
 
-EXPORTS = {"Inline": "inline", "Processes": "processes", "Virtual": "virtual"}
+EXPORTS = {"Inline": "inline", "Processes": "processes", "Ray": "ray", "Virtual": "virtual"}
 __all__ = list(EXPORTS)
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

@@ -11,7 +11,10 @@ from morphogen.protocols import Estimator, Phase, Strategy
 from morphogen.space import Space
 from morphogen.trial import Fidelity
 
-__all__ = ["Judges", "Plan", "black_box", "conclusion"]
+__all__ = ["TRIALS", "Judges", "Plan", "black_box", "conclusion", "horizon"]
+
+TRIALS = 64
+"""Of a search where nobody says how many."""
 
 
 @final
@@ -48,7 +51,7 @@ class Plan:
         baseline_names: Which plain networks are trained beside.
     """
 
-    trials: int | None = 64
+    trials: int | None = TRIALS
     budget: float | None = None
     control: bool = True
     finalists: int = 2
@@ -77,6 +80,11 @@ def black_box(strategy: Callable[[Space], Strategy], space: Space, judges: Judge
         search(strategy, space, judges.search, plan.trials, plan.searching()),
         *conclusion(space, judges, plan),
     ]
+
+
+def horizon(plan: Plan) -> int:
+    """How many trials a method may reckon with; where only time ends the search, the usual number."""
+    return TRIALS if plan.trials is None else plan.trials
 
 
 def conclusion(space: Space, judges: Judges, plan: Plan) -> list[Phase]:

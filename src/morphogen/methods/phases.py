@@ -33,7 +33,11 @@ SUPERNET, SEARCH, RANDOM, RETRAIN, BASELINES, TEST = "supernet", "search", "rand
 
 
 def search(
-    strategy: Callable[[Space], Strategy], space: Space, estimator: Estimator, trials: int | None, until: float | None = None
+    strategy: Callable[[Space], Strategy],
+    space: Space,
+    estimator: Estimator,
+    trials: int | None,
+    until: float | None = None,
 ) -> Phase:
     """The search arm: a strategy until it has its trials, or its time is over."""
     return Phase(SEARCH, lambda told: (strategy(space), estimator), lambda told: Stop(trials=trials, until=until))
@@ -87,7 +91,9 @@ def retrain(estimator: Estimator, arms: Sequence[str], count: int, seeds: int, u
 
     def start(told: Sequence[Trial]) -> tuple[Strategy, Estimator]:
         # the winners of all arms first: time may not be enough for everyone
-        chosen = [(arm, t) for rank in range(count) for arm in arms for t in finalists(told, arm, count)[rank : rank + 1]]
+        chosen = [
+            (arm, t) for rank in range(count) for arm in arms for t in finalists(told, arm, count)[rank : rank + 1]
+        ]
         proposals = [
             Proposal(t.architecture, origin={"arm": arm, "finalist": t.id, "repeat": repeat})
             for repeat in range(seeds)
@@ -120,7 +126,12 @@ def trained(trial: Trial) -> float:
 def baselines(estimator: Estimator, names: Sequence[str], until: float | None = None) -> Phase:
     """Plain networks trained by the same recipe, for a person to compare with."""
     proposals = [Proposal(None, origin={"baseline": name}) for name in names]
-    return Phase(BASELINES, lambda told: (Each(proposals), estimator), lambda told: Stop(until=until, partial=True), keep=len(names))
+    return Phase(
+        BASELINES,
+        lambda told: (Each(proposals), estimator),
+        lambda told: Stop(until=until, partial=True),
+        keep=len(names),
+    )
 
 
 def test(estimator: Estimator, arms: Sequence[str]) -> Phase:

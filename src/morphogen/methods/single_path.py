@@ -61,7 +61,9 @@ def single_path(
     if fair and sandwich:
         raise ValueError("fair and sandwich are two ways to draw the paths of a step: choose one")
     space, data, plan = setting.space, setting.data, setting.plan
-    make: Make = partial(Sandwich, candidates=CANDIDATES) if sandwich else partial(Uniform, candidates=CANDIDATES, fair=fair)
+    make: Make = (
+        partial(Sandwich, candidates=CANDIDATES) if sandwich else partial(Uniform, candidates=CANDIDATES, fair=fair)
+    )
     weights = recipe(data, epochs, batch_size, lr)
     if epochs is None:
         weights = replace(weights, epochs=3 * weights.epochs)

@@ -41,6 +41,9 @@ CHECKED = 3
 class Costly(Protocol):
     """A module with multiply-adds that are not its weights times the positions of its output."""
 
+    choices: tuple[Choice, ...]
+    """Those that they depend on."""
+
     def macs(self, picks: Mapping[str, Pick], output: torch.Size) -> int:
         """Multiply-adds of its own for one image.
 
@@ -90,7 +93,7 @@ def _sums(space: Space, network: nn.Module, image: tuple[int, int, int]) -> dict
     for module, where in _walk(network, ()):
         if not module._parameters and not isinstance(module, Costly):
             continue
-        own = module.choices if isinstance(module, Mixing) else ()
+        own = module.choices if isinstance(module, Mixing | Costly) else ()
         names = {choice.name for choice in own}
         around = [some for some in where if not _implied(some, own)]
         for literals in _combinations(own, around):
@@ -153,9 +156,7 @@ def _literals(module: nn.Module, choice: Choice, child: str) -> tuple[Literal, .
 
 def _implied(some: tuple[Literal, ...], own: tuple[Choice, ...]) -> bool:
     """Whether a choice of the layer exists only with these picks."""
-    return any(
-        c.when is not None and {(c.when.choice, option) for option in c.when.any_of} <= set(some) for c in own
-    )
+    return any(c.when is not None and {(c.when.choice, option) for option in c.when.any_of} <= set(some) for c in own)
 
 
 def _combinations(own: tuple[Choice, ...], around: list[tuple[Literal, ...]]) -> Iterator[tuple[Literal, ...]]:
@@ -168,7 +169,8 @@ def _combinations(own: tuple[Choice, ...], around: list[tuple[Literal, ...]]) ->
     if math.prod(map(len, axes)) > MOST:
         names = ", ".join(choice.name for choice in own[:3])
         raise ValueError(
-            f"costs do not add up: a layer depends on {len(axes)} choices at once ({names}, ...); limit them by rejection"
+            f"costs do not add up: a layer depends on {len(axes)} choices at once ({names}, ...); "
+            "limit them by rejection"
         )
     return product(*axes)
 

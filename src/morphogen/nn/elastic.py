@@ -183,11 +183,12 @@ class ElasticLinear(Mixing):
         in_features: As of its input; the choice that made the input has masked it.
         out_features: Of its output.
         bias: Whether there is one.
+        masked: Whether weighted options mask the output. Not, where only what comes of it later is to be weighted.
     """
 
-    def __init__(self, in_features: Size, out_features: Size, bias: bool = True) -> None:
+    def __init__(self, in_features: Size, out_features: Size, bias: bool = True, masked: bool = True) -> None:
         super().__init__(*choices_of(in_features, out_features))
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features, self.out_features, self.masked = in_features, out_features, masked
         linear = nn.Linear(largest(in_features), largest(out_features), bias)
         self.weight, self.bias = linear.weight, linear.bias
 
@@ -196,7 +197,7 @@ class ElasticLinear(Mixing):
         n_in, _ = part(self, self.in_features, mixture, self.weight)
         n_out, mask = part(self, self.out_features, mixture, self.weight)
         y = F.linear(x, *self._slice(n_in, n_out))
-        return y if mask is None else y * mask.to(y.dtype)
+        return y if mask is None or not self.masked else y * mask.to(y.dtype)
 
     def narrow(self, picks: Mapping[str, Pick]) -> dict[str, Tensor]:
         """The state of the stand-alone layer: first features."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from morphogen.catalog import lazy
 
 if TYPE_CHECKING:
+    from morphogen.oneshot.controller import Controller as Controller
     from morphogen.oneshot.dirichlet import Dirichlet as Dirichlet
     from morphogen.oneshot.distribution import Distribution as Distribution
     from morphogen.oneshot.distribution import Step as Step
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from morphogen.oneshot.uniform import Uniform as Uniform
 
 _EXPORTS = {
+    "Controller": "controller",
     "Dirichlet": "dirichlet",
     "Gumbel": "gumbel",
     "Sandwich": "sandwich",
@@ -28,5 +30,5 @@ _EXPORTS = {
 }
 _PROTOCOL = {"Distribution": "distribution", "Step": "distribution"}
 
-__all__ = ["Dirichlet", "Gumbel", "Sandwich", "Softmax", "Uniform"]
+__all__ = ["Controller", "Dirichlet", "Gumbel", "Sandwich", "Softmax", "Uniform"]
 __getattr__, __dir__ = lazy(__name__, _EXPORTS | _PROTOCOL)

@@ -76,7 +76,7 @@ class Logits:
         self.values: dict[str, nn.Parameter] = {}
         for choice in space:
             if not isinstance(choice.pick, int):
-                raise ValueError(  # noqa: TRY004  # what was given is a Space; it is one of a kind that cannot be served
+                raise ValueError(  # what was given is a Space; it is one of a kind that cannot be served
                     f"{who} cannot decide how many options choice '{choice.name}' picks ({choice.pick[0]} to "
                     f"{choice.pick[1]}): use a distribution that samples, or make it a choice of one option for each"
                 )

@@ -25,7 +25,7 @@ EXPORTS = {
     "Paths": "encodings",
     "WeisfeilerLehman": "encodings",
 }
-__all__ = ["Encoding", "Predictor", *EXPORTS]  # the table is the list
+__all__ = ["Encoding", "Predictor", *EXPORTS]  # noqa: PLE0604 - the table is the list
 __getattr__, __dir__ = lazy(__name__, EXPORTS)
 
 

@@ -68,15 +68,16 @@ def assemble(
     Raises:
         ValueError: Something that does not exist, or does not go with the rest.
     """
-    for key, name, given in (("space", config.space, space), ("data", config.data, data), ("strategy", config.strategy, strategy)):
+    for key, name, given in (
+        ("space", config.space, space),
+        ("data", config.data, data),
+        ("strategy", config.strategy, strategy),
+    ):
         if given is None and name is not None and name.startswith(NAMELESS):
             raise ValueError(
                 f"the run was begun in Python with a {key} that has no name, {name}: give it again, morphogen.resume(folder, {key}=...)"
             )
-    if config.table is not None:
-        judged = _on_a_table(config)
-    else:
-        judged = _on_data(config, space, data)
+    judged = _on_a_table(config) if config.table is not None else _on_data(config, space, data)
     found, objectives, judges, data, skeletons = judged
     if config.objectives is not None:
         objectives = tuple(objective(o) for o in config.objectives)
@@ -89,10 +90,16 @@ def assemble(
     )
     if strategy is None and config.strategy in METHODS:
         if config.start or config.from_run:
-            raise ValueError(f"method '{config.strategy}' trains supernets: it takes no start and learns nothing from an earlier run")
+            raise ValueError(
+                f"method '{config.strategy}' takes no start and learns nothing from an earlier run; strategies do"
+            )
         phases = _method(config, found, judges, plan, data, skeletons)
     else:
-        make = strategy if strategy is not None else _strategy(config.strategy, config.strategy_options, config.seed, judges.full)
+        make = (
+            strategy
+            if strategy is not None
+            else _strategy(config.strategy, config.strategy_options, config.seed, judges.full)
+        )
         told = [] if config.from_run is None else earlier.load(Path(config.from_run), found, objectives)
         make = earlier.begun(make, found, config.start, told, config.seed)
         make(found)  # a strategy that cannot serve the space says so now
@@ -115,13 +122,17 @@ Judged = tuple[Space, tuple[Objective, ...], Judges, "Data | None", "Mapping[str
 def _method(
     config: Config, space: Space, judges: Judges, plan: Plan, data: Data | None, skeletons: Mapping[str, Any] | None
 ) -> list[Phase]:
-    """The phases of a method of the literature that trains supernets."""
+    """The phases of a method of the literature."""
     from morphogen.methods.one_shot import Setting
 
     if data is None or skeletons is None:
-        raise ValueError(f"method '{config.strategy}' trains a supernet and needs data; a table has only what was trained alone")
+        raise ValueError(
+            f"method '{config.strategy}' trains networks and needs data; on a table, name a strategy"
+        )
     method = resolve(METHODS[config.strategy])
-    _check_options(f"method '{config.strategy}'", config.strategy_options, list(inspect.signature(method).parameters)[1:])
+    _check_options(
+        f"method '{config.strategy}'", config.strategy_options, list(inspect.signature(method).parameters)[1:]
+    )
     phases: list[Phase] = method(Setting(space, data, skeletons, judges, plan), **config.strategy_options)
     return phases
 
@@ -129,7 +140,9 @@ def _method(
 def _check_options(what: str, options: Mapping[str, Any], allowed: Sequence[str]) -> None:
     for key in options:
         if key not in allowed:
-            raise ValueError(f"{what} has no option '{key}'{nearest(key, allowed)}; it has {', '.join(allowed) or 'none'}")
+            raise ValueError(
+                f"{what} has no option '{key}'{nearest(key, allowed)}; it has {', '.join(allowed) or 'none'}"
+            )
 
 
 def _on_a_table(config: Config) -> Judged:
@@ -156,7 +169,9 @@ def _on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
     full = recipe_for(data)
     # rank by a third of the training, announce by all of it
     recipe = settings(recipe_for(data, max(1, full.epochs // 3)), config.training, "training")
-    last = settings(full, {**{k: v for k, v in config.training.items() if k != "epochs"}, **config.final.training}, "final.training")
+    last = settings(
+        full, {**{k: v for k, v in config.training.items() if k != "epochs"}, **config.final.training}, "final.training"
+    )
     judges = Judges(
         search=Training(space, data, recipe, skeletons["search"]),
         final=Training(space, data, last, skeletons["final"]),
@@ -173,8 +188,23 @@ def _skeleton(space: Space, name: str, data: Data, options: Mapping[str, Any]) -
 
     preset = suited_skeleton(space, name if name in space.skeletons else None, data.image, data.classes)
     if isinstance(preset, Skeleton) and max(data.image[1:]) <= TINY_PIXELS:
-        preset = replace(preset, **TINY)
+        tiny = replace(preset, **TINY)
+        # a space whose choices are its layers has no other depth
+        preset = tiny if _builds(space, tiny) else replace(tiny, cells=preset.cells)
     return settings(preset, options, "skeleton")
+
+
+def _builds(space: Space, skeleton: Any) -> bool:
+    import torch
+
+    from morphogen.nn.network import network
+
+    try:
+        with torch.device("meta"):
+            network(space.fix(next(space.enumerate())), skeleton)
+    except ValueError:
+        return False
+    return True
 
 
 TINY_PIXELS = 16
@@ -191,7 +221,9 @@ def settings(preset: T, options: Mapping[str, Any], what: str) -> T:
         if key not in known:
             raise ValueError(f"{what}: there is no setting '{key}'{nearest(key, known)}; there are {', '.join(known)}")
         old = getattr(preset, key)
-        if isinstance(old, bool) != isinstance(value, bool) or (isinstance(old, int | float) and not isinstance(value, int | float)):
+        if isinstance(old, bool) != isinstance(value, bool) or (
+            isinstance(old, int | float) and not isinstance(value, int | float)
+        ):
             raise ValueError(f"{what}: {key} = {value!r} does not fit; it is like {old!r}")
     changed = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     return cast(T, replace(preset, **changed))
@@ -237,11 +269,15 @@ def table(name: str) -> Table:
     """A table by its name, by the TOML file of its own that says what is in it, or by `package.module:Name`."""
     from morphogen.estimators.tables import is_table_file, load
 
+    found: Table
     if name not in TABLES and is_table_file(name):
-        return load(name)
+        found = load(name)
+        return found
     if name not in TABLES and ":" not in name:
-        raise ValueError(f"there is no table '{name}'{nearest(name, TABLES)}; there are {', '.join(TABLES)}, and your own as a TOML file")
-    found: Table = resolve(TABLES.get(name, name))()
+        raise ValueError(
+            f"there is no table '{name}'{nearest(name, TABLES)}; there are {', '.join(TABLES)}, and your own as a TOML file"
+        )
+    found = resolve(TABLES.get(name, name))()
     return found
 
 

@@ -73,7 +73,11 @@ class Result:
 
         return {
             "folder": str(self.folder),
-            "winner": {"trial": self.winner.id, "found_by": _arm(self.winner), "metrics": dict(self.winner.outcome.metrics if self.winner.outcome else {})},
+            "winner": {
+                "trial": self.winner.id,
+                "found_by": _arm(self.winner),
+                "metrics": dict(self.winner.outcome.metrics if self.winner.outcome else {}),
+            },
             "exported": str(self.folder / "best") if self.exported else None,
             "export_error": self.export_error,
             "report": str(self.folder / "report.html"),
@@ -87,7 +91,11 @@ class Result:
         show(self.record, console)
         console.print(f"report  {self.folder / 'report.html'}", markup=False, soft_wrap=True)
         if self.exported:
-            console.print(f"network {self.folder / 'best' / 'model.py'} (verified: equal logits without morphogen)", markup=False, soft_wrap=True)
+            console.print(
+                f"network {self.folder / 'best' / 'model.py'} (verified: equal logits without morphogen)",
+                markup=False,
+                soft_wrap=True,
+            )
         if self.export_error is not None:
             console.print(f"not exported: {self.export_error}", markup=False, soft_wrap=True)
 
@@ -116,7 +124,9 @@ def conclude(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial]
 def rewrite_report(folder: Path) -> Path:
     """Write the page again from the record; also of a run that is not finished."""
     config, parts, trials = run.read(folder)
-    record = _record(folder, config, parts, trials, _winner(trials), sum(t.outcome.seconds for t in trials if t.outcome))
+    record = _record(
+        folder, config, parts, trials, _winner(trials), sum(t.outcome.seconds for t in trials if t.outcome)
+    )
     return _write_report(record, folder)
 
 
@@ -135,7 +145,9 @@ def _winner(trials: Sequence[Trial]) -> Trial:
     """The best training of the finalist with the best mean, of either arm; without retraining, the best trial."""
     groups = [group for arm in ARMS for group in means(trials, arm)[:1]]
     if groups:
-        chosen = min(groups, key=lambda ts: (sum(t.violation for t in ts) / len(ts), sum(t.loss for t in ts) / len(ts), ts[0].id))
+        chosen = min(
+            groups, key=lambda ts: (sum(t.violation for t in ts) / len(ts), sum(t.loss for t in ts) / len(ts), ts[0].id)
+        )
         winner = best(chosen)
     else:
         winner = best(t for t in trials if t.phase == SEARCH)
@@ -173,10 +185,16 @@ def _export(folder: Path, parts: Parts, winner: Trial, to: Path) -> dict[str, An
     return {"folder": str(to), "files": [str(p) for p in exported.paths.values()]}
 
 
-def _record(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial], winner: Trial, seconds: float) -> RunRecord:
+def _record(
+    folder: Path, config: Config, parts: Parts, trials: Sequence[Trial], winner: Trial, seconds: float
+) -> RunRecord:
     phases = {name: [t for t in trials if t.phase == name] for name in dict.fromkeys(t.phase for t in trials)}
     measured = {o.metric for o in parts.objectives} & set(parts.judges.search.measured)
-    warnings = [f"{', '.join(sorted(measured))} is measured: the run resumes exactly, it does not repeat exactly"] if measured else []
+    warnings = (
+        [f"{', '.join(sorted(measured))} is measured: the run resumes exactly, it does not repeat exactly"]
+        if measured
+        else []
+    )
     if config.order == "finish":
         warnings.append("trials were told in order of arrival: the run resumes exactly, it does not repeat")
     if SUPERNET in phases:
@@ -187,7 +205,9 @@ def _record(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial],
                 warnings += [f"supernet of trial {trial.id}: {said}" for said in unwell(trial.outcome.curves)]
     retrained = [t for t in phases.get(RETRAIN, ()) if t.outcome is not None and not t.failed]
     if short := sum(trained(t) < max(map(trained, retrained)) for t in retrained):
-        warnings.append(f"time cut {short} of {len(retrained)} trainings of finalists short: they count only for a finalist without a whole one")
+        warnings.append(
+            f"time cut {short} of {len(retrained)} trainings of finalists short: they count only for a finalist without a whole one"
+        )
     metric = parts.objectives[0].metric
     return RunRecord(
         name=folder.name,
@@ -235,10 +255,21 @@ def _row(name: str, trial: Trial, tests: dict[int | None, Trial], note: str, gro
     assert trial.outcome is not None
     tested = tests.get(trial.id)
     outcome = tested.outcome if tested is not None else None
-    accuracies = [outcome.metrics["accuracy"]] if outcome is not None else [t.outcome.metrics.get("accuracy", float("nan")) for t in group if t.outcome]
+    accuracies = (
+        [outcome.metrics["accuracy"]]
+        if outcome is not None
+        else [t.outcome.metrics.get("accuracy", float("nan")) for t in group if t.outcome]
+    )
     where = "test split" if outcome is not None else "validation split"
     metrics = trial.outcome.metrics
-    return Row(name, accuracies, metrics.get("params"), metrics.get("macs"), trial.outcome.seconds, f"{note}, {where}" if note else where)
+    return Row(
+        name,
+        accuracies,
+        metrics.get("params"),
+        metrics.get("macs"),
+        trial.outcome.seconds,
+        f"{note}, {where}" if note else where,
+    )
 
 
 def _write_report(record: RunRecord, folder: Path) -> Path:
@@ -255,5 +286,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-

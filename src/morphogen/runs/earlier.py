@@ -48,7 +48,9 @@ def begun(
         strategy = make(space)
         on_policy = bool(getattr(strategy, "on_policy", False))
         if earlier and on_policy:
-            raise ValueError(f"{type(strategy).__name__} learns from its own samples only: what an earlier run found is of no use to it")
+            raise ValueError(
+                f"{type(strategy).__name__} learns from its own samples only: what an earlier run found is of no use to it"
+            )
         for trial in earlier:
             strategy.tell(trial, np.random.default_rng((seed, trial.id + len(earlier), FROM)))
         return Started(strategy, proposals, on_policy) if proposals else strategy
@@ -83,10 +85,14 @@ def load(source: Path, space: Space, objectives: Sequence[Objective]) -> list[Tr
 
         _, parts, _ = run.read(source)
         if (parts.space.choices, parts.space.limits) != (space.choices, space.limits):
-            raise MorphogenError(f"{source} searched the space '{parts.space.name}', which is not the space '{space.name}' of this search")
+            raise MorphogenError(
+                f"{source} searched the space '{parts.space.name}', which is not the space '{space.name}' of this search"
+            )
         if tuple(parts.objectives) != tuple(objectives):
             mine, theirs = (", ".join(o.metric for o in os) for os in (objectives, parts.objectives))
-            raise MorphogenError(f"{source} sought {theirs}, this search seeks {mine}: what it found cannot be told to this one")
+            raise MorphogenError(
+                f"{source} sought {theirs}, this search seeks {mine}: what it found cannot be told to this one"
+            )
     try:
         rows = _rows(source)
         return [_trial(row, i - len(rows), space, objectives) for i, row in enumerate(rows)]
@@ -103,7 +109,9 @@ def _rows(source: Path) -> list[dict[str, Any]]:
 
     _, _, trials = run.read(source)
     kept = [t for t in trials if t.phase in (SEARCH, RANDOM) and _plain(t.proposal)]
-    rows = [{"trial": t.id, "proposal": t.proposal.json, "outcome": t.outcome.json} for t in kept if t.outcome is not None]
+    rows = [
+        {"trial": t.id, "proposal": t.proposal.json, "outcome": t.outcome.json} for t in kept if t.outcome is not None
+    ]
     if not rows:
         raise MorphogenError(f"{source} has no finished trial at full fidelity that a search could learn from")
     return rows

@@ -34,7 +34,9 @@ def rows(what: str) -> Rows:
         "tables": _tables,
     }
     if what not in kinds:
-        raise ValueError(f"there is nothing to list called '{what}'{nearest(what, kinds)}; there are {', '.join(kinds)}")
+        raise ValueError(
+            f"there is nothing to list called '{what}'{nearest(what, kinds)}; there are {', '.join(kinds)}"
+        )
     return kinds[what]()
 
 
@@ -89,7 +91,12 @@ def _spaces() -> Rows:
 
     found = {name: space(name) for name in SPACES}
     return [
-        {"name": name, "architectures": f"{float(s.size):.3g}", "choices": len(s.choices), "skeletons": ", ".join(s.skeletons)}
+        {
+            "name": name,
+            "architectures": f"{float(s.size):.3g}",
+            "choices": len(s.choices),
+            "skeletons": ", ".join(s.skeletons),
+        }
         for name, s in found.items()
     ]
 
@@ -102,4 +109,5 @@ def _data() -> Rows:
 
 def _tables() -> Rows:
     from morphogen.runs.assembly import TABLES
+
     return [{"name": name, "what": _first_line(resolve(path))} for name, path in TABLES.items()]

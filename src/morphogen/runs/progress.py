@@ -112,7 +112,9 @@ class Progress:
             self._status = None
         if self._phase and self._finished:
             failed = f", {self._failed} failed" if self._failed else ""
-            self._say(f"{escape(self._phase)}: {self._finished} trials in {clock(time.monotonic() - self._since)}{failed}")
+            self._say(
+                f"{escape(self._phase)}: {self._finished} trials in {clock(time.monotonic() - self._since)}{failed}"
+            )
             self._finished = 0
 
     def _say(self, text: str) -> None:

@@ -37,7 +37,7 @@ Watcher = Callable[[Study, Event | None], None]
 
 
 def search(
-    space: str | Space = "darts",
+    space: str | Space | None = None,
     data: str | Data | None = "digits",
     *,
     strategy: str | Callable[[Space], Any] = "regularized-evolution",
@@ -48,7 +48,8 @@ def search(
     """Search, retrain the finalists, export the winner, and say whether the search was worth it.
 
     Args:
-        space: A name that `morphogen list spaces` shows, `package.module:name`, or a `Space`.
+        space: A name that `morphogen list spaces` shows, `package.module:name`, or a `Space`; by default the space that
+            a method was published with, else `darts`.
         data: A name that `morphogen list data` shows, a file, or a `Data`.
         strategy: A strategy's or a method's name, `package.module:Name`, or a function from a space to a strategy.
         out: The run folder, which must not hold a run yet; by default a new one under `runs/`.
@@ -63,11 +64,13 @@ def search(
         MorphogenError: No trial worked, or the run folder cannot be used.
     """
     objects = {"space": space, "data": data, "strategy": strategy}
-    named = {key: value if isinstance(value, str) or value is None else nameless(value) for key, value in objects.items()}
+    named = {
+        key: value if isinstance(value, str) or value is None else nameless(value) for key, value in objects.items()
+    }
     config = configuration.parse({**named, **settings}, "search()")
     parts = assemble(
         config,
-        space=None if isinstance(space, str) else space,
+        space=space if isinstance(space, Space) else None,
         data=None if isinstance(data, str) else data,
         strategy=None if isinstance(strategy, str) else strategy,
     )
@@ -110,7 +113,9 @@ def create(config: Config, folder: Path) -> Path:
         MorphogenError: It holds a run already, or cannot be written.
     """
     if not _NAME.fullmatch(folder.name):
-        raise MorphogenError(f"'{folder.name}' cannot name a run folder: use up to 64 letters, digits, '.', '_' and '-'")
+        raise MorphogenError(
+            f"'{folder.name}' cannot name a run folder: use up to 64 letters, digits, '.', '_' and '-'"
+        )
     if (folder / CONFIG).exists() or (folder / RECORD).exists():
         raise MorphogenError(f"{folder} holds a run already: `morphogen resume {folder}`, or choose another --out")
     try:
@@ -126,7 +131,9 @@ def create(config: Config, folder: Path) -> Path:
 
 def new_folder(config: Config) -> Path:
     """The next free folder under `runs/`, named after the space and the data."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{config.table or f'{config.space}-{config.data}'}").strip("-.")[:50] or "run"
+    stem = (
+        re.sub(r"[^A-Za-z0-9._-]+", "-", f"{config.table or f'{config.space}-{config.data}'}").strip("-.")[:50] or "run"
+    )
     for number in range(1, 10_000):
         if not (folder := Path("runs") / f"{stem}-{number}").exists():
             return folder

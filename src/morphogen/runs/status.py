@@ -87,10 +87,14 @@ class Status:
             value = "" if t.outcome is None or t.failed else f"{self.objectives[0].metric_value(t.loss):.4f}"
             seconds = "" if t.outcome is None else f"{t.outcome.seconds:.1f}"
             text = "" if t.architecture is None else t.architecture.text
-            trials.add_row(str(t.id), escape(t.phase), state, value, seconds, escape(text[:60] + ("…" if len(text) > 60 else "")))
+            trials.add_row(
+                str(t.id), escape(t.phase), state, value, seconds, escape(text[:60] + ("…" if len(text) > 60 else ""))
+            )
         console.print(trials)
         if not summary["concluded"]:
-            console.print(f"not concluded; if nothing works on it: morphogen resume {self.folder}", markup=False, soft_wrap=True)
+            console.print(
+                f"not concluded; if nothing works on it: morphogen resume {self.folder}", markup=False, soft_wrap=True
+            )
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:

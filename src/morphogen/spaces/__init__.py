@@ -25,14 +25,17 @@ _EXPORTS = {
     "Skeleton": "skeleton",
 }
 SPACES = {
+    "amoebanet": "morphogen.spaces.amoebanet:amoebanet",
     "darts": "morphogen.spaces.darts:darts",
     "enas-macro": "morphogen.spaces.enas_macro:enas_macro",
     "enas-micro": "morphogen.spaces.enas_micro:enas_micro",
+    "mobilenet": "morphogen.spaces.mobilenet:mobilenet",
     "nas-rl": "morphogen.spaces.nas_rl:nas_rl",
     "nasbench101": "morphogen.spaces.nasbench101:nasbench101",
     "nasbench201": "morphogen.spaces.nasbench201:nasbench201",
     "nasnet": "morphogen.spaces.nasnet:nasnet",
     "pnas": "morphogen.spaces.pnas:pnas",
+    "vit": "morphogen.spaces.vit:vit",
 }
 """What the command line calls a space -> the function that makes it."""
 
@@ -59,5 +62,5 @@ def space(name: str) -> Space:
         message = (
             f"'{name}' is a {type(made).__name__}, expected a Space or a function without arguments that makes one"
         )
-        raise ValueError(message)  # noqa: TRY004  # a name that a person typed is wrong, not the type of an argument
+        raise ValueError(message)  # a name that a person typed is wrong, not the type of an argument
     return made

@@ -24,8 +24,9 @@ from morphogen.nn.elastic import ElasticBatchNorm2d, ElasticConv2d
 from morphogen.nn.mixed import Mixed, MixedDepth, MixedOp
 from morphogen.nn.mixture import Mixture, run
 from morphogen.nn.network import network as build
-from morphogen.nn.sizes import Product, Size, is_fixed
+from morphogen.nn.sizes import Product, Size
 from morphogen.nn.squeeze_excite import SqueezeExcite
+from morphogen.nn.with_mixture import WithMixture
 from morphogen.space import Space, When
 
 __all__ = [
@@ -80,7 +81,8 @@ class MobileSkeleton:
         sizes = (*self.image, *self.strides, *self.head_channels, self.classes, self.stem_channels, self.stem_stride)
         if len(self.image) != 3 or len(self.head_channels) != 2 or min(sizes) < 1:
             raise ValueError(
-                f"a skeleton has an image of (channels, height, width), two head_channels, and sizes from 1 on; got {self}"
+                "a skeleton has an image of (channels, height, width), two head_channels, and sizes from 1 on; "
+                f"got {self}"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is a probability below 1, got {self.dropout}")
@@ -147,7 +149,11 @@ def costs(space: Space, skeleton: MobileSkeleton = SKELETONS["search"]) -> Mappi
 
 
 def limited(
-    space: Space, skeleton: MobileSkeleton = SKELETONS["search"], *, params: float = float("inf"), macs: float = float("inf")
+    space: Space,
+    skeleton: MobileSkeleton = SKELETONS["search"],
+    *,
+    params: float = float("inf"),
+    macs: float = float("inf"),
 ) -> Space:
     """The space without the architectures that have more parameters or multiply-adds in a skeleton.
 
@@ -186,7 +192,9 @@ class Network(nn.Module):
         super().__init__()
         stages = sum(choice.name.endswith("/depth") for choice in space)
         if stages > len(skeleton.strides):
-            raise ValueError(f"space '{space.name}' has {stages} stages, the skeleton strides for {len(skeleton.strides)}")
+            raise ValueError(
+                f"space '{space.name}' has {stages} stages, the skeleton strides for {len(skeleton.strides)}"
+            )
         c = skeleton.stem_channels
         self.stem = nn.Sequential(
             nn.Conv2d(skeleton.image[0], c, 3, skeleton.stem_stride, padding=1, bias=False),
@@ -235,7 +243,7 @@ class Stage(nn.Module):
                 hard_swish=HARD_SWISH[stage - 1],
             )
 
-        self.blocks = MixedDepth(space[f"stage{stage}/depth"], block)
+        self.blocks = MixedDepth(space[f"stage{stage}/depth"], lambda i: WithMixture(block(i)))
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
         y: Tensor = self.blocks(x, mixture)

@@ -2,7 +2,7 @@
 
 Zoph et al. 2018 (arXiv:1707.07012), figure 2 and section A.7; Liu et al. 2018, PNAS (arXiv:1712.00559); Real et
 al. 2019, AmoebaNet (arXiv:1802.01548). As in their released code (TensorFlow's slim, and for AmoebaNet the TPU
-models), read with a convolution of the image in front.
+models).
 
 **Differs**: layers start as torch starts them (the code: variance scaling by what a layer gives).
 """

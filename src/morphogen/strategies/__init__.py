@@ -20,5 +20,5 @@ EXPORTS = {
     "Reinforce": "reinforce",
     "Tpe": "tpe",
 }
-__all__ = list(EXPORTS)  # noqa: PLE0605 - the table is the list
+__all__ = list(EXPORTS)
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

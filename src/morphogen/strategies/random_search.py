@@ -13,6 +13,7 @@ from morphogen.trial import Proposal, Trial
 
 __all__ = ["RandomSearch"]
 
+
 @final
 @dataclass
 class RandomSearch:

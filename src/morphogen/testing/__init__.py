@@ -19,5 +19,5 @@ EXPORTS = {
     "StoreSuite": "store",
     "StrategySuite": "strategy",
 }
-__all__ = list(EXPORTS)  # noqa: PLE0605 - the table is the list
+__all__ = list(EXPORTS)
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

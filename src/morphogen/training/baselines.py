@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from torch import nn
@@ -42,5 +43,9 @@ def logistic_regression(data: Data) -> nn.Module:
 
 
 def logistic_recipe(data: Data) -> Recipe:
-    """The recipe of a data set for a linear model: no augmentation, no smoothing, a lower learning rate."""
-    return replace(recipe_for(data), lr=0.01, weight_decay=1e-3, label_smoothing=0.0, augment=Augment())
+    """The recipe of a data set for a linear model: no augmentation, no smoothing, a lower learning rate.
+
+    With 64 pixels, lr 0.05 reaches the accuracy of a solver that converges; the loss bends more with every pixel.
+    """
+    lr = max(0.01, 0.05 * 64 / math.prod(data.image))
+    return replace(recipe_for(data), lr=min(lr, 0.05), weight_decay=1e-3, label_smoothing=0.0, augment=Augment())

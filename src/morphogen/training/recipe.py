@@ -103,7 +103,7 @@ OPTIMIZERS: dict[str, Callable[[Parameters, Recipe], torch.optim.Optimizer]] = {
 RECIPES: dict[str, Recipe] = {
     "cifar10": Recipe(epochs=30, batch_size=128, lr=0.1, warmup=1.0, label_smoothing=0.1, clip=5.0),
     "cifar100": Recipe(epochs=30, batch_size=128, lr=0.1, warmup=1.0, label_smoothing=0.1, clip=5.0),
-    "digits": Recipe(epochs=30, batch_size=32, lr=0.05, warmup=2.0, label_smoothing=0.1, clip=5.0),
+    "digits": Recipe(epochs=24, batch_size=64, lr=0.1, warmup=2.0, label_smoothing=0.1, clip=5.0),
     "fashion-mnist": Recipe(epochs=12, batch_size=128, lr=0.1, warmup=1.0, label_smoothing=0.1, clip=5.0),
     "mnist": Recipe(epochs=8, batch_size=128, lr=0.1, warmup=1.0, label_smoothing=0.1, clip=5.0),
     "svhn": Recipe(epochs=12, batch_size=128, lr=0.1, warmup=1.0, label_smoothing=0.1, clip=5.0),

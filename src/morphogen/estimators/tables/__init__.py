@@ -3,5 +3,5 @@
 from morphogen.catalog import lazy
 
 EXPORTS = {"FileTable": "table", "is_table_file": "table", "load": "table"}
-__all__ = list(EXPORTS)  # noqa: PLE0605 - the table is the list
+__all__ = list(EXPORTS)
 __getattr__, __dir__ = lazy(__name__, EXPORTS)

@@ -66,7 +66,9 @@ class Columns:
         if name not in self.names:
             more = f" and {len(self.names) - 12} more" if len(self.names) > 12 else ""
             has = ", ".join(self.names[:12]) + more
-            raise MorphogenError(f"{self.path} has no column '{name}'{nearest(name, self.names)}; it has {has or 'none'}")
+            raise MorphogenError(
+                f"{self.path} has no column '{name}'{nearest(name, self.names)}; it has {has or 'none'}"
+            )
         try:
             values = self._read(name)
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:

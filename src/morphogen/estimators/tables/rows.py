@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -38,7 +39,7 @@ def rows_of(text: ArchitectureColumns, columns: Columns, space: Space) -> Rows:
         return ByIdentity(columns, text.identity, text.digits, text.delta, space)
     if text.text is not None:
         values = columns[text.text]
-        return Listed(columns, space, (lambda value=value: read(str(value), space) for value in values.tolist()))
+        return Listed(columns, space, (partial(read, str(value), space) for value in values.tolist()))
     return Listed(columns, space, _by_choice(text, columns, space))
 
 
@@ -77,10 +78,14 @@ class ByIdentity:
         if not space.canonical:
             raise MorphogenError(f"{columns.path}: space '{space.name}' has no identity that rows could be known by")
         if values.ndim != 1 or values.dtype.kind not in "uiUS":
-            raise MorphogenError(f"{columns.path}: column '{name}' is no column of identities, as text or whole numbers")
+            raise MorphogenError(
+                f"{columns.path}: column '{name}' is no column of identities, as text or whole numbers"
+            )
         if values.dtype.kind in "ui":
             if digits is None:
-                raise MorphogenError(f"{columns.path}: column '{name}' has numbers: say how many hexadecimal `digits` they are")
+                raise MorphogenError(
+                    f"{columns.path}: column '{name}' has numbers: say how many hexadecimal `digits` they are"
+                )
             numbers = values.astype(np.uint64)
             numbers = np.cumsum(numbers, dtype=np.uint64) if delta else numbers
             keys = [f"{n:0{digits}x}".encode() for n in numbers.tolist()]
@@ -92,7 +97,9 @@ class ByIdentity:
         self._found: dict[bytes, int | None] = {}
         for row, key in enumerate(keys):
             if len(key) != self._digits or not HEXADECIMAL.fullmatch(key):
-                raise MorphogenError(f"{columns.path}: column '{name}', row {row}: {key!r} is not {self._digits} hexadecimal digits")
+                raise MorphogenError(
+                    f"{columns.path}: column '{name}', row {row}: {key!r} is not {self._digits} hexadecimal digits"
+                )
             if (first := self._rows.setdefault(key, row)) != row:
                 raise MorphogenError(f"{columns.path}: rows {first} and {row} are of the same architecture")
 
@@ -108,15 +115,21 @@ def _by_choice(text: ArchitectureColumns, columns: Columns, space: Space) -> Ite
     assert text.columns is not None
     names = text.choices or tuple(c.name for c in space)
     if unknown := [n for n in names if n not in space]:
-        raise MorphogenError(f"{columns.path}: the space has no choice '{unknown[0]}'; it has {', '.join(c.name for c in space)}")
+        raise MorphogenError(
+            f"{columns.path}: the space has no choice '{unknown[0]}'; it has {', '.join(c.name for c in space)}"
+        )
     values: list[Values]
     if len(text.columns) == 1 and columns[text.columns[0]].ndim == 2:
         values = list(columns[text.columns[0]].T)
     else:
         values = [columns[name] for name in text.columns]
     if len(values) != len(names) or any(v.ndim != 1 for v in values):
-        raise MorphogenError(f"{columns.path}: {len(values)} columns for the {len(names)} choices {', '.join(names)}; expected one each")
-    picks = [_picks(space[name], column, _codes(text, name), columns) for name, column in zip(names, values, strict=True)]
+        raise MorphogenError(
+            f"{columns.path}: {len(values)} columns for the {len(names)} choices {', '.join(names)}; expected one each"
+        )
+    picks = [
+        _picks(space[name], column, _codes(text, name), columns) for name, column in zip(names, values, strict=True)
+    ]
 
     def maker(row: int) -> Callable[[], Architecture]:
         picked = {name: p[row] for name, p in zip(names, picks, strict=True) if p[row] is not None}
@@ -143,13 +156,18 @@ def _pick(choice: Choice, value: Any, codes: tuple[str, ...] | None, columns: Co
         picked = [o for o in name.split(",") if o]
     else:
         if not re.fullmatch(r"-?\d{1,18}", name):
-            raise MorphogenError(f"{columns.path}: choice '{choice.name}': {name!r} is no whole number, as a code of `options` is")
+            raise MorphogenError(
+                f"{columns.path}: choice '{choice.name}': {name!r} is no whole number, as a code of `options` is"
+            )
         code = int(name)
         if code < 0:
             return None
-        picked = codes_of(code, codes, choice)
-        if picked is None:
-            raise MorphogenError(f"{columns.path}: choice '{choice.name}': code {code} is beyond the {len(codes)} `options`")
+        found = codes_of(code, codes, choice)
+        if found is None:
+            raise MorphogenError(
+                f"{columns.path}: choice '{choice.name}': code {code} is beyond the {len(codes)} `options`"
+            )
+        picked = found
     if unknown := [o for o in picked if o not in choice.options]:
         hint = "" if codes is not None else "; where these are codes, give their order as architecture.options"
         raise MorphogenError(

@@ -13,7 +13,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from morphogen.catalog import nearest
 from morphogen.protocols import MorphogenError
 
-__all__ = ["ArchitectureColumns", "At", "ChoiceText", "CurveColumns", "MetricColumns", "SecondsColumns", "TableText", "read"]
+__all__ = [
+    "ArchitectureColumns",
+    "At",
+    "ChoiceText",
+    "CurveColumns",
+    "MetricColumns",
+    "SecondsColumns",
+    "TableText",
+    "read",
+]
 
 MAX_BYTES = 4_000_000
 """Of the TOML: a space of many choices may be spelled out."""
@@ -143,7 +152,9 @@ class TableText(_Model):
         wanted = [*self.objectives, *([self.report] if self.report else [])]
         for name in wanted:
             if name not in self.metrics:
-                raise ValueError(f"there is no metric '{name}'{nearest(name, self.metrics)}; there are {', '.join(self.metrics)}")
+                raise ValueError(
+                    f"there is no metric '{name}'{nearest(name, self.metrics)}; there are {', '.join(self.metrics)}"
+                )
         axes = [(f"curves.{n}", c.axis) for n, c in self.curves.items() if c.axis]
         axes += [(f"metrics.{n}", axis) for n, m in self.metrics.items() for at in m.at for axis in at.amounts]
         if self.seconds is not None:
@@ -155,7 +166,9 @@ class TableText(_Model):
         for name, metric in self.metrics.items():
             for at in metric.at:
                 if bad := [a for a, x in at.amounts.items() if not 0 < x <= self.fidelity[a] or not math.isfinite(x)]:
-                    raise ValueError(f"metrics.{name}.at: {bad[0]} = {at.amounts[bad[0]]:g} is not above 0 and up to the full {self.fidelity[bad[0]]:g}")
+                    raise ValueError(
+                        f"metrics.{name}.at: {bad[0]} = {at.amounts[bad[0]]:g} is not above 0 and up to the full {self.fidelity[bad[0]]:g}"
+                    )
         return self
 
 

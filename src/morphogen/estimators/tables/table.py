@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -255,7 +256,9 @@ class FileTable:
         elif all(v.ndim == 1 for v in values):
             series = np.stack(values, axis=1) * scale
         else:
-            raise MorphogenError(f"{columns.path}: column '{names[0]}' has the shape {values[0].shape}; expected one number an architecture, or one a run")
+            raise MorphogenError(
+                f"{columns.path}: column '{names[0]}' has the shape {values[0].shape}; expected one number an architecture, or one a run"
+            )
         self._count(columns, names[0], series.shape[1])
         return series
 
@@ -271,11 +274,15 @@ class FileTable:
         (array,) = values
         array = array[:, None, :] if array.ndim == 2 else array
         if array.ndim != 3:
-            raise MorphogenError(f"{columns.path}: curve '{name}' has the shape {array.shape}; expected rows, (runs,) steps")
+            raise MorphogenError(
+                f"{columns.path}: curve '{name}' has the shape {array.shape}; expected rows, (runs,) steps"
+            )
         self._count(columns, name, array.shape[1])
         steps = text.steps or tuple(float(s) for s in range(1, array.shape[2] + 1))
-        if len(steps) != array.shape[2] or any(a >= b for a, b in zip(steps, steps[1:], strict=False)):
-            raise MorphogenError(f"{columns.path}: curve '{name}' has {array.shape[2]} points; expected as many `steps`, rising, got {len(steps)}")
+        if len(steps) != array.shape[2] or any(a >= b for a, b in itertools.pairwise(steps)):
+            raise MorphogenError(
+                f"{columns.path}: curve '{name}' has {array.shape[2]} points; expected as many `steps`, rising, got {len(steps)}"
+            )
         return _Curve(array * text.scale, steps, text.axis)
 
     def _durations(self, columns: Columns, text: schema.SecondsColumns | None) -> dict[Amounts, Floats]:
@@ -295,7 +302,9 @@ class FileTable:
             found[point] = (given[point] if point in given else base * factor) + text.plus
             if not (np.nan_to_num(found[point], nan=1.0) > 0).all() or not np.isfinite(found[point]).any(axis=1).all():
                 row = int((~(np.nan_to_num(found[point], nan=0.0) > 0).any(axis=1)).argmax())
-                raise MorphogenError(f"{columns.path}: row {row} takes {found[point][row].tolist()} seconds; expected more than 0")
+                raise MorphogenError(
+                    f"{columns.path}: row {row} takes {found[point][row].tolist()} seconds; expected more than 0"
+                )
         return found
 
     def _check(self, columns: Columns, metric: str) -> None:
@@ -303,7 +312,9 @@ class FileTable:
             values = self._value(metric, point)
             where = ", ".join(f"{axis} {amount:g}" for axis, amount in point) or "full training"
             if values is None:
-                raise MorphogenError(f"{self.path}: the objective '{metric}' is not known at {where}: give it `at` or a curve")
+                raise MorphogenError(
+                    f"{self.path}: the objective '{metric}' is not known at {where}: give it `at` or a curve"
+                )
             bad = np.isinf(values).any(axis=1) | (~np.isfinite(values)).all(axis=1)
             if bad.any() and not (self._text.nan_fails and not np.isinf(values).any()):
                 row = int(bad.argmax())
@@ -324,7 +335,9 @@ def _space(text: schema.TableText, path: Path) -> Space:
     try:
         if text.space is not None:
             if ":" in text.space:
-                raise ValueError(f"'{text.space}' is code; a table names a published space, or spells its [[choices]] out")
+                raise ValueError(
+                    f"'{text.space}' is code; a table names a published space, or spells its [[choices]] out"
+                )
             return find_space(text.space)
         return Space(tuple(_choices(text.choices)), name=text.name or path.stem)
     except (ValueError, TypeError) as error:
@@ -336,7 +349,9 @@ def _choices(texts: Sequence[schema.ChoiceText]) -> Iterator[Choice]:
         when = None
         if text.when is not None:
             if set(text.when) != {"choice", "any_of"} or not isinstance(text.when["choice"], str):
-                raise ValueError(f'choice \'{text.name}\': when is {{choice = "parent", any_of = ["option"]}}, got {text.when}')
+                raise ValueError(
+                    f'choice \'{text.name}\': when is {{choice = "parent", any_of = ["option"]}}, got {text.when}'
+                )
             any_of = text.when["any_of"]
             when = When(text.when["choice"], (any_of,) if isinstance(any_of, str) else tuple(any_of))
         yield Choice(text.name, text.options, text.pick, when, text.ordered)

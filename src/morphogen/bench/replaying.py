@@ -121,7 +121,9 @@ def known(name: str) -> Known:
     """
     table = assembly.table(name)
     if not isinstance(table, Known):
-        raise ValueError(f"table '{name}' does not know its optimum: regret needs optimum, worst, truth, deterministic and lowest")
+        raise ValueError(
+            f"table '{name}' does not know its optimum: regret needs optimum, worst, truth, deterministic and lowest"
+        )
     return table
 
 
@@ -153,7 +155,10 @@ def replay(job: Job) -> Replay:
     found: list[float] = []
     incumbent: tuple[float, float, int] | None = None  # minus the share of a full training, loss, trial
     chosen: Architecture | None = None
-    spent, regret, order, failed = [], [], [], 0
+    spent: list[float] = []
+    regret: list[float] = []
+    order: list[int] = []
+    failed = 0
 
     def worth(architecture: Architecture) -> float:
         truth = table.truth(architecture)
@@ -189,7 +194,9 @@ def replay(job: Job) -> Replay:
         now = max(now, finishes[id])
         clock.append(now)
     if job.seconds is not None:
-        spent, regret, clock = ([x for x, t in zip(xs, clock, strict=True) if t <= job.seconds] for xs in (spent, regret, list(clock)))
+        spent, regret, clock = (
+            [x for x, t in zip(xs, clock, strict=True) if t <= job.seconds] for xs in (spent, regret, list(clock))
+        )
         chosen = _chosen(study.told[: len(clock)], meter, objective.loss)
     report = getattr(table, "report", None)
     reported = None if report is None or chosen is None else table.at_end(chosen, report)  # type: ignore[attr-defined]  # what has one has the other
