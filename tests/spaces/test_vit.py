@@ -22,7 +22,7 @@ class TestSpace(SpaceSuite):
 
 class TestSpaceWithLimits(SpaceSuite):
     def make(self):
-        return limited(SMALL, replace(TINY["search"], image=(1, 8, 8)), params=9_000, macs=200_000)
+        return limited(SMALL, replace(TINY["search"], image=(1, 8, 8)), params=25_000, macs=400_000)
 
 
 class TestNetwork(SupernetLaws):

@@ -127,7 +127,7 @@ def known(name: str) -> Known:
     return table
 
 
-def strategy_for(name: str, options: Mapping[str, Any], table: Known) -> Strategy:
+def strategy_for(name: str, options: Mapping[str, Any], table: Known, seed: int = 0) -> Strategy:
     """The strategy that a person names, for a table: one of several fidelities gets the table's own first axis.
 
     Raises:
@@ -140,7 +140,7 @@ def strategy_for(name: str, options: Mapping[str, Any], table: Known) -> Strateg
             raise ValueError(f"strategy '{name}' needs a table with fidelities")
         axis = options.get("axis", next(iter(table.full)))
         options = {"axis": axis, "lowest": table.lowest[axis], "full": table.full[axis], **options}
-    return assembly.strategy(name, options, table.space)
+    return assembly.strategy(name, options, table.space, seed, table.full)
 
 
 def replay(job: Job) -> Replay:
@@ -183,7 +183,7 @@ def replay(job: Job) -> Replay:
         regret.append(abs(table.optimum - table.worst) if chosen is None else max(0.0, worth(chosen)))
         return table.deterministic and bool(found)
 
-    meter = Metered(strategy_for(job.strategy, job.options, table), job.budget, table.full, over)
+    meter = Metered(strategy_for(job.strategy, job.options, table, job.seed), job.budget, table.full, over)
     executor = Virtual(job.workers)
     study = Study(table.space, Memory(), executor, table.objectives, seed=job.seed, slots=job.slots)
     stop = Stop(seconds=None if job.seconds is None else job.seconds * job.workers)
