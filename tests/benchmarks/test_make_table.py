@@ -29,12 +29,14 @@ def program() -> ModuleType:
 @pytest.fixture(scope="module")
 def images() -> Data:
     digits = data("digits")
-    few = {"train": digits.train.pixels[:64], "valid": digits.valid.pixels[:32]}
+    few = {"train": digits.train.images[:64], "valid": digits.valid.images[:32]}
     labels = {"train": digits.train.labels[:64], "valid": digits.valid.labels[:32]}
-    return Data.from_arrays(few["train"], labels["train"], few["valid"], labels["valid"], name="few")
+    return Data.from_arrays(few["train"], labels["train"], x_valid=few["valid"], y_valid=labels["valid"], name="few")
 
 
-def test_a_table_is_made_and_a_broken_off_one_goes_on_to_the_same(program: ModuleType, images: Data, tmp_path: Path) -> None:
+def test_a_table_is_made_and_a_broken_off_one_goes_on_to_the_same(
+    program: ModuleType, images: Data, tmp_path: Path
+) -> None:
     plan = program.Plan(tmp_path, epochs=2, limit=3)
     program.make(plan, images, say=lambda text: None)
     made = dict(np.load(tmp_path / "table.npz"))

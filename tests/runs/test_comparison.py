@@ -43,9 +43,7 @@ def test_one_run_is_nothing_to_compare(runs: list[Path]) -> None:
 def side(runs: list[Path], values: list[float], **config: Any) -> Side:
     """The first run, as if its winner had been trained to these accuracies."""
     real: Comparison = compare([runs[0], runs[0]])
-    trials = [
-        Trial(i, "retrain", Proposal(None), Outcome({"accuracy": v}), (-v,)) for i, v in enumerate(values)
-    ]
+    trials = [Trial(i, "retrain", Proposal(None), Outcome({"accuracy": v}), (-v,)) for i, v in enumerate(values)]
     one = real.sides[0]
     return replace(one, winner=trials, finalists=[values], config=one.config.model_copy(update=config))
 
