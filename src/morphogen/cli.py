@@ -276,6 +276,9 @@ def bench(
             "--set", metavar="STRATEGY.OPTION=VALUE", help="Such as regularized-evolution.population_size=10."
         ),
     ] = None,
+    repeats: Annotated[
+        bool, typer.Option("--repeats", help="Strategies may propose an architecture again, as those of the papers do.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Anytime regret of strategies on tables, in simulated time."""
@@ -285,7 +288,7 @@ def bench(
         console = _console(stderr=as_json)
         done = command.run(
             tables=table.split(","), strategies=strategies.split(","), budget=budget, seeds=seeds, slots=slots, workers=workers, time=time,
-            first_seed=first_seed, jobs=jobs, to=to, resume=again, options=options or [], console=console,
+            first_seed=first_seed, jobs=jobs, to=to, resume=again, options=options or [], console=console, repeats=repeats,
         )  # fmt: skip
         if as_json:
             _print(done.json)

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from morphogen.bench import Job, Settings, bench, command, replay
 from morphogen.bench.page import render
 from morphogen.bench.program import every_strategy
 from morphogen.bench.replaying import known
 from morphogen.bench.show import show
+from morphogen.cli import app
 from morphogen.estimators.toy import ToyTable
 
 ROWS = 81
@@ -58,6 +60,35 @@ def test_a_run_is_a_function_of_its_job(table: str) -> None:
     first, second = replay(job), replay(job)
     assert replace(first, asking=0.0) == replace(second, asking=0.0)
     assert first.utilization > 0.9
+
+
+def test_repetitions_are_asked_for_again_unless_they_are_wanted(table: str) -> None:
+    asked, repeated = (replay(Job(table, "random-search", 1, 300, repeats=r)) for r in (False, True))
+    assert len(asked.spent) <= ROWS
+    assert replace(asked, asking=0.0) != replace(repeated, asking=0.0)
+
+
+def test_the_command_prints_json_and_writes_its_files(table: str, tmp_path: Path) -> None:
+    words = [
+        "bench",
+        table,
+        "--strategies",
+        "local-search",
+        "--budget",
+        "5",
+        "--seeds",
+        "2",
+        "--jobs",
+        "1",
+        "--json",
+        "--to",
+        str(tmp_path / "out"),
+    ]
+    done = CliRunner().invoke(app, words)
+    assert 0 == done.exit_code, done.output
+    assert json.loads(done.stdout) == json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert (tmp_path / "out" / "bench.html").stat().st_size > 1_000_000
+    assert 2 == CliRunner().invoke(app, ["bench", "toi", "--seeds", "1"]).exit_code
 
 
 def test_lower_fidelities_count_by_their_share(table: str) -> None:

@@ -137,5 +137,5 @@ def test_options_and_names_that_are_not_there_are_told_with_the_nearest():
         parts("single-path", fair=True, sandwich=True)
     with pytest.raises(ValueError, match="there is no strategy 'nothing'"):
         parts("single-path", strategy="nothing")
-    with pytest.raises(ValueError, match="method 'darts' trains a supernet and needs data"):
+    with pytest.raises(ValueError, match="method 'darts' trains networks and needs data"):
         assemble(configuration.parse({"table": "toy", "strategy": "darts"}, "test"))

@@ -47,6 +47,7 @@ class Settings:
         seconds: Simulated seconds after which nothing counts.
         first_seed: The seeds count from here.
         options: Of strategies: name -> option -> value.
+        repeats: Whether strategies may propose an architecture again, as those of the papers do.
     """
 
     tables: Sequence[str]
@@ -58,6 +59,7 @@ class Settings:
     seconds: float | None = None
     first_seed: int = 0
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    repeats: bool = False
 
     def __post_init__(self) -> None:
         for name in ("budget", "seeds", "slots"):
@@ -255,7 +257,7 @@ def bench(
         wanted[name] = _served(known(name), settings)
     todo = [
         Job(name, s, settings.first_seed + i, settings.budget, settings.slots, settings.workers or settings.slots, settings.seconds,
-            settings.options.get(s, {}))
+            settings.options.get(s, {}), settings.repeats)
         for name, (strategies, _) in wanted.items()
         for i in range(settings.seeds)
         for s in strategies

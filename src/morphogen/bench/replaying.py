@@ -17,6 +17,7 @@ from morphogen.protocols import Phase, Stop, Strategy
 from morphogen.runs import assembly
 from morphogen.space import Architecture
 from morphogen.store.memory import Memory
+from morphogen.strategies import Deduplicated
 from morphogen.study import Study
 from morphogen.trial import Fidelity, Trial
 
@@ -66,6 +67,7 @@ class Job:
         workers: Simulated ones.
         seconds: Simulated seconds after which nothing counts; None: only queries end it.
         options: Of the strategy.
+        repeats: Whether a strategy may propose an architecture again, as those of the papers do.
     """
 
     table: str
@@ -76,6 +78,7 @@ class Job:
     workers: int = 1
     seconds: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    repeats: bool = False
 
 
 @final
@@ -183,7 +186,10 @@ def replay(job: Job) -> Replay:
         regret.append(abs(table.optimum - table.worst) if chosen is None else max(0.0, worth(chosen)))
         return table.deterministic and bool(found)
 
-    meter = Metered(strategy_for(job.strategy, job.options, table, job.seed), job.budget, table.full, over)
+    strategy = strategy_for(job.strategy, job.options, table, job.seed)
+    if job.repeats and isinstance(strategy, Deduplicated):
+        strategy = strategy.strategy
+    meter = Metered(strategy, job.budget, table.full, over)
     executor = Virtual(job.workers)
     study = Study(table.space, Memory(), executor, table.objectives, seed=job.seed, slots=job.slots)
     stop = Stop(seconds=None if job.seconds is None else job.seconds * job.workers)

@@ -293,6 +293,8 @@ def _connect(ray: ModuleType, address: str | None, cpus: int) -> None:
         where = "does not start on this machine" if address is None else f"at {address} cannot be reached"
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise MorphogenError(f"Ray {where}: {line}") from error
+    # a death would be told in ten lines on stdout, where `--json` writes; there is no other way to say so
+    ray._private.worker._worker_logs_enabled = False
     # Ray listens on every interface; a cluster that it starts has a token, where nobody says otherwise
     if address is None and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         ray.shutdown()
