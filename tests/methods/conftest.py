@@ -43,10 +43,10 @@ def whole_search(few_images, tmp_path):
 def phases_of():
     """The phases of a run's trials, in order; none may have failed."""
 
-    def phases(result):
+    def phases(result, **objects):
         from morphogen.runs.run import read
 
-        _, _, told = read(result.folder)
+        _, _, told = read(result.folder, **objects)
         assert [] == [t.outcome.error for t in told if t.failed]
         return list(dict.fromkeys(t.phase for t in sorted(told, key=lambda t: t.id)))
 

@@ -11,8 +11,8 @@ import numpy as np
 from morphogen.bench.measures import Band
 from morphogen.bench.program import RANDOM, Bench, OnTable
 from morphogen.bench.show import heading, row_texts, titles
-from morphogen.report.charts import Figure, _figure
-from morphogen.report.page import _json, _needed, _policy
+from morphogen.report.charts import Figure, figure_of
+from morphogen.report.page import embedded, needed, policy_of
 from morphogen.report.units import is_fraction
 from morphogen.training.files import write_whole
 
@@ -49,7 +49,7 @@ def write(bench: Bench, path: Path) -> Path:
 
 def render(bench: Bench) -> str:
     """The page as text; everything that a person named is escaped, and only its own scripts run."""
-    jinja2, markup = _needed("jinja2"), _needed("markupsafe").Markup
+    jinja2, markup = needed("jinja2"), needed("markupsafe").Markup
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader("morphogen.bench", "template"), jinja2.PackageLoader("morphogen.report", "template")]
@@ -59,7 +59,7 @@ def render(bench: Bench) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    plotly = _needed("plotly.offline").get_plotlyjs()
+    plotly = needed("plotly.offline").get_plotlyjs()
     script, css = (environment.loader.get_source(environment, f"page.{ending}")[0] for ending in ("js", "css"))
     charts = figures(bench)
     sections = []
@@ -70,11 +70,11 @@ def render(bench: Bench) -> str:
              "rows": [row_texts(on, s) for s in names]}
         )  # fmt: skip
     page: str = environment.get_template("bench.html").render(
-        policy=_policy([plotly, script]),
+        policy=policy_of([plotly, script]),
         css=markup(css),
         script=markup(script),
         plotly=markup(plotly),
-        figures=markup(_json(charts)),
+        figures=markup(embedded(charts)),
         sections=sections,
         bench=bench,
     )
@@ -120,7 +120,7 @@ def _regret(on: OnTable, bands: Any, places: Sequence[float], x_title: str) -> F
             {"x": list(places), "y": _positive(factor * band.mean), "mode": "lines", "name": strategy, "legendgroup": strategy,
              "line": {"color": color, "width": 2, "shape": "hv", "dash": dash}, "hovertemplate": f"{strategy}<br>%{{x:.4~g}}: %{{y:.3~g}}<extra></extra>"},
         ]  # fmt: skip
-    figure = _figure(traces, x_title, "Regret (points)" if factor == 100 else "Regret")
+    figure = figure_of(traces, x_title, "Regret (points)" if factor == 100 else "Regret")
     figure["layout"]["yaxis"]["type"] = "log"
     return figure
 

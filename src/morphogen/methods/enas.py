@@ -72,7 +72,8 @@ def enas(
     gradients of the weights are clipped at 5, which the released code means to do; and what `Controller` says.
 
     Args:
-        setting: What it is given; `enas-macro` and `enas-micro` have controllers of their own, other spaces a general one.
+        setting: What it is given; `enas-macro` and `enas-micro` have controllers of their own, other spaces a
+            general one.
         epochs: Of the supernet; by default three times those of a full training.
         batch_size: Of the weights and of the controller.
         lr: Of the weights, at the beginning of each cycle.
@@ -112,7 +113,7 @@ def enas(
 
 
 def restarts(epochs: int, floor: float) -> Restarts:
-    """Cycles that double and end with the training: the first has 10 epochs in 310 and in 150, or more where that fits."""
+    """Cycles that double and end with the training; the first has 10 epochs in 310 and in 150, more where that fits."""
     cycles = 1
     while 10 * (2 ** (cycles + 1) - 1) <= epochs:
         cycles += 1

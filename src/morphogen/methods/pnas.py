@@ -10,7 +10,7 @@ from morphogen.protocols import Phase
 from morphogen.strategies import Progressive
 from morphogen.strategies.progressive import growth
 
-__all__ = ["pnas"]
+__all__ = ["pnas", "widest"]
 
 BEAM = 256
 
@@ -31,11 +31,22 @@ def pnas(setting: Setting, *, beam: int | None = None, enumerable: int = 1024) -
         enumerable: The largest first level of which all are trained, where the beam is so wide.
     """
     levels = growth(setting.space)
-    strategy = partial(
-        Progressive,
-        beam=beam or min(BEAM, max(1, horizon(setting.plan) // len(levels))),
-        levels=levels,
-        enumerable=enumerable,
-    )
+    strategy = partial(Progressive, levels=levels, enumerable=enumerable)
+    first = len(strategy(setting.space).queue)  # of which there are no more
+    strategy = partial(strategy, beam=beam or widest(horizon(setting.plan), len(levels), first))
     strategy(setting.space)  # what cannot be says so now
     return black_box(strategy, setting.space, setting.judges, setting.plan)
+
+
+def widest(trials: int, levels: int, first: int) -> int:
+    """The widest beam, up to the paper's, whose levels take no more than so many trials.
+
+    Args:
+        trials: Of the search.
+        levels: How many.
+        first: How many architectures the first level has; 0: more than any beam.
+    """
+    beam = trials // levels
+    if 0 < first < beam and levels > 1:
+        beam = (trials - first) // (levels - 1)
+    return min(BEAM, max(1, beam))

@@ -44,8 +44,8 @@ def controller_loss(written: Written, advantage: float, skip_weight: float) -> T
 class Controller:
     """Every step of the weights trains one sampled architecture; after each epoch, the controller has its own steps.
 
-    Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing" (arXiv:1802.03268), section 2.2, as in
-    the released code (melodyguan/enas): a sample's reward is its accuracy on one batch that the weights do not learn
+    Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing" (arXiv:1802.03268), section 2.2, as
+    in the released code (melodyguan/enas): a sample's reward is its accuracy on one batch that the weights do not learn
     from, plus its weighted entropy; the moving average of rewards is moved before it is subtracted; gradients of
     `aggregate` samples are averaged for a step of Adam. `derive` samples some architectures and keeps the best.
 

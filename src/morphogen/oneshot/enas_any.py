@@ -20,10 +20,10 @@ __all__ = ["AnyPolicy"]
 class AnyPolicy(nn.Module):
     """The LSTM, the squashed logits and the fed back embeddings of ENAS, on the choices of any space in their order.
 
-    **Differs** from the controllers of Pham et al. 2018 (arXiv:1802.03268), which are for their two spaces: every choice
-    has embeddings and logits of its own, and nothing is an anchor. The options of a subset are decided one by one, each
-    by the softmax of `(-a, a)`; the next choice reads the sum of the embeddings of those that are taken and of the start,
-    divided by their number. Conditions and limits hold: only what can still be completed is offered.
+    **Differs** from the controllers of Pham et al. 2018 (arXiv:1802.03268), which are for their two spaces: every
+    choice has embeddings and logits of its own, and nothing is an anchor. The options of a subset are decided one by
+    one, each by the softmax of `(-a, a)`; the next choice reads the sum of the embeddings of those that are taken and
+    of the start, divided by their number. Conditions and limits hold: only what can still be completed is offered.
 
     Args:
         space: Any.

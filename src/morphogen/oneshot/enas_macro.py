@@ -1,4 +1,4 @@
-"""The controller of ENAS for networks of layers: the operation of each, and the earlier ones that it is connected to."""
+"""The controller of ENAS for networks of layers: the operation of each, and what it is connected to."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from morphogen.report.units import COUNTS, count, is_fraction, metric_text, metr
 from morphogen.report.verdict import Arm
 from morphogen.trial import Trial
 
-__all__ = ["Figure", "against_cost", "curves", "progress"]
+__all__ = ["Figure", "against_cost", "curves", "figure_of", "progress"]
 
 Figure = dict[str, Any]
 MOST_CURVES = 12
@@ -64,7 +64,7 @@ def progress(record: RunRecord, *, over_seconds: bool) -> Figure | None:
     room = 0.06 * abs(ends[1] - ends[0]) or 0.01
     y_range = [min(ends) - room, max(ends) + room]
     x_title = "Seconds spent on trials" if over_seconds else "Trials"
-    return _figure(traces, x_title, metric_title(record.objective.metric), y_range)
+    return figure_of(traces, x_title, metric_title(record.objective.metric), y_range)
 
 
 def against_cost(record: RunRecord, cost: str) -> Figure | None:
@@ -94,7 +94,7 @@ def against_cost(record: RunRecord, cost: str) -> Figure | None:
         {"x": [p[0] for p in front], "y": _metric(record, [p[1] for p in front]), "mode": "lines",
          "name": "Pareto front", "line": {"color": "var:front", "width": 1.5, "shape": "hv"}, "hoverinfo": "skip"},
     )  # fmt: skip
-    figure = _figure(traces, COUNTS.get(cost, metric_title(cost)), metric_title(record.objective.metric))
+    figure = figure_of(traces, COUNTS.get(cost, metric_title(cost)), metric_title(record.objective.metric))
     lowest, highest = min(p[0] for p in every), max(p[0] for p in every)
     if lowest > 0 and highest / lowest > 20:
         figure["layout"]["xaxis"].update(type="log", dtick=1)
@@ -128,11 +128,13 @@ def curves(record: RunRecord) -> list[tuple[str, Figure]]:
                  "hovertemplate": f"{escape(t.phase)} trial {t.id}<br>%{{y:.4~g}}<extra></extra>"}
             )  # fmt: skip
         if traces:
-            found.append((metric_title(name), _figure(traces, "Step", metric_title(name))))
+            found.append((metric_title(name), figure_of(traces, "Step", metric_title(name))))
     return found
 
 
-def _figure(traces: list[dict[str, Any]], x_title: str, y_title: str, y_range: Sequence[float] | None = None) -> Figure:
+def figure_of(
+    traces: list[dict[str, Any]], x_title: str, y_title: str, y_range: Sequence[float] | None = None
+) -> Figure:
     axis = {
         "gridcolor": "var:grid",
         "linecolor": "var:axis",

@@ -21,7 +21,7 @@ from morphogen.report.strip import strip
 from morphogen.report.units import COUNTS, count, duration, is_fraction, metric_text, metric_title, percent
 from morphogen.trial import Trial
 
-__all__ = ["render", "write_report"]
+__all__ = ["embedded", "needed", "policy_of", "render", "write_report"]
 
 MOST_ROWS = 500
 MOST_TEXT = 300
@@ -60,7 +60,7 @@ def render(record: RunRecord) -> str:
     Raises:
         MorphogenError: The packages of the extra `report` are not installed.
     """
-    jinja2, markup = _needed("jinja2"), _needed("markupsafe").Markup
+    jinja2, markup = needed("jinja2"), needed("markupsafe").Markup
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("morphogen.report", "template"),
         autoescape=True,
@@ -69,17 +69,17 @@ def render(record: RunRecord) -> str:
         lstrip_blocks=True,
     )
     charts, figures = _charts(record)
-    plotly = _needed("plotly.offline").get_plotlyjs() if charts else ""
+    plotly = needed("plotly.offline").get_plotlyjs() if charts else ""
     script, css = (environment.loader.get_source(environment, f"page.{ending}")[0] for ending in ("js", "css"))
     rows = [_row(record, i) for i in range(len(record.rows))]
     page: str = environment.get_template("page.html").render(
         **_architecture(record, markup),
         record=record,
-        policy=_policy([plotly, script] if charts else [script]),
+        policy=policy_of([plotly, script] if charts else [script]),
         css=markup(css),
         script=markup(script),
         plotly=markup(plotly),
-        figures=markup(_json(figures)),
+        figures=markup(embedded(figures)),
         subtitle=_subtitle(record),
         headline=_headline(record),
         verdict=record.verdict,
@@ -98,7 +98,7 @@ def render(record: RunRecord) -> str:
     return page
 
 
-def _needed(name: str) -> Any:
+def needed(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -108,14 +108,14 @@ def _needed(name: str) -> Any:
         ) from None
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def policy_of(scripts: Sequence[str]) -> str:
     hashes = (base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts)
     allowed = " ".join(f"'sha256-{h}'" for h in hashes)
     rest = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     return f"default-src 'none'; script-src {allowed}; {rest}"
 
 
-def _json(value: Any) -> str:
+def embedded(value: Any) -> str:
     """JSON that may stand in a script element: no `<`, `>` or `&` that HTML would read."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

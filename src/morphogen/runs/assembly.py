@@ -126,9 +126,7 @@ def _method(
     from morphogen.methods.one_shot import Setting
 
     if data is None or skeletons is None:
-        raise ValueError(
-            f"method '{config.strategy}' trains networks and needs data; on a table, name a strategy"
-        )
+        raise ValueError(f"method '{config.strategy}' trains networks and needs data; on a table, name a strategy")
     method = resolve(METHODS[config.strategy])
     _check_options(
         f"method '{config.strategy}'", config.strategy_options, list(inspect.signature(method).parameters)[1:]
