@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from morphogen.executors import Ray
-from morphogen.protocols import Context, Died, Executor
+from morphogen.estimators import Tabular
+from morphogen.estimators.toy import ToyTable
+from morphogen.executors import Inline, Ray
+from morphogen.executors.ray import _Trial
+from morphogen.objective import Objective
+from morphogen.protocols import Context, Died, Executor, MorphogenError, Phase, Resources, Stop
+from morphogen.store import Memory
+from morphogen.strategies import RandomSearch, RegularizedEvolution
+from morphogen.study import Study
 from morphogen.testing import executor as trials
-from morphogen.testing.executor import Calls, ExecutorSuite, drain
-from morphogen.trial import Proposal
+from morphogen.testing.executor import SPACE, Calls, ExecutorSuite, drain
+from morphogen.trial import Outcome, Proposal
 
 # Ray reads files that it leaves to the garbage collector
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -43,6 +50,14 @@ def pid(folder: Path) -> int:
         assert time.monotonic() < end, "it did not begin"
         time.sleep(0.02)
     return int(file.read_text())
+
+
+def ended(process: int) -> None:
+    """Look until a process is gone."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        os.kill(process, 0)
+        time.sleep(0.02)
 
 
 @pytest.mark.usefixtures("cluster")
@@ -84,7 +99,7 @@ def test_a_trial_that_hangs_is_killed_at_its_time_limit(executor, tmp_path, func
 def test_a_trial_that_keeps_its_time_limit_is_judged(executor):
     future = start(executor, trials.gives_seconds, 3, resources=Resources(seconds=60))
     drain(executor, [future])
-    assert {"accuracy": 0.5} == {k: v for k, v in future.result().metrics.items() if k == "accuracy"}
+    assert (None, 3.0) == (future.result().error, future.result().seconds)
 
 
 def test_cancelling_a_future_kills_its_worker(executor, tmp_path):
@@ -131,11 +146,14 @@ def test_what_no_node_has_is_refused_and_not_waited_for(executor):
         start(executor, trials.finds, device="cuda")
 
 
-def test_a_node_that_does_not_see_the_run_folder_stops_the_run(executor, tmp_path):
-    task = _Trial(Calls(trials.finds), executor._pack(Calls(trials.finds)), Proposal(None), Context(0, folder=tmp_path))
-    tmp_path.rmdir()  # what another node would see
-    with pytest.raises(MorphogenError, match="file system that all nodes share"):
-        drain_one(executor, task)
+def test_a_node_that_does_not_see_the_run_folder_stops_the_run(executor, tmp_path, monkeypatch):
+    seen = _Trial.arguments
+    monkeypatch.setattr(_Trial, "arguments", lambda trial: (*seen(trial)[:3], str(tmp_path / "elsewhere")))
+    future = start(executor, trials.finds, folder=tmp_path)
+    drain(executor, [future])
+    assert isinstance(future.exception(), MorphogenError)
+    assert not isinstance(future.exception(), Died)
+    assert "put the run on a file system that all nodes share" in str(future.exception())
 
 
 class Sending:
@@ -150,3 +168,60 @@ class Sending:
 def test_an_estimator_that_cannot_be_pickled_is_refused(executor):
     with pytest.raises(MorphogenError, match="Sending cannot be sent to a worker process"):
         executor.submit(Sending(), Proposal(None), Context(0))
+
+
+def dies_at_first(proposal, context):
+    """Kills its worker, where it has not before."""
+    if not (mark := context.folder / "mark").exists():
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        if context.seed % 3 == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome({"loss": float(context.seed % 1000)})
+
+
+def study(executor, table, trials=40):
+    run = Study(table.space, Memory(), executor, table.objectives, seed=3)
+    evolution = RegularizedEvolution(table.space, population_size=10, tournament_size=3)
+    return run.run([Phase("search", lambda told: (evolution, Tabular(table)), lambda told: Stop(trials))])
+
+
+def test_a_study_gives_the_same_trials_as_in_this_process(executor):
+    assert study(Inline(), ToyTable()) == study(executor, ToyTable())
+
+
+def test_a_study_goes_on_when_workers_are_killed(executor, tmp_path):
+    estimator = Calls(dies_at_first)
+    store = Memory()
+    run = Study(SPACE, store, executor, [Objective("loss")], folder=tmp_path)
+    told = run.run([Phase("search", lambda told: (RandomSearch(SPACE), estimator), lambda told: Stop(12))])
+    assert [None] * 12 == [trial.outcome.error for trial in told]
+    assert sorted(range(12)) == sorted(trial.id for trial in told)
+    assert store.counts()["died"] > 0
+
+
+# --- clusters that are there already ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_a_cluster_elsewhere_without_a_token_is_refused(monkeypatch, mode):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    if mode is not None:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with pytest.raises(MorphogenError, match=r"at 10\.1\.2\.3:6379 is refused.*RAY_AUTH_MODE=token"):
+        Ray(2, address="10.1.2.3:6379")
+
+
+@pytest.mark.parametrize("address", ["ray://host:10001", "host", "auto", ":6379", "host:port"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        Ray(2, address=address)
+
+
+def test_closing_leaves_a_cluster_alone_that_it_joined(cluster):
+    Ray(1).close()
+    after = Ray(1)
+    future = start(after, trials.gives_seconds, 3)
+    drain(after, [future])
+    assert 3.0 == future.result().seconds
+    after.close()

@@ -37,8 +37,8 @@ class SupernetTraining:
 
     Args:
         space: Of the supernet.
-        data: Trained on `train`: a part of it is for the weights, the rest (`regime.share`) for the architecture. Judged
-            on `valid`.
+        data: Trained on `train`: a part of it is for the weights, the rest (`regime.share`) for the architecture.
+            Judged on `valid`.
         make: Makes the distribution.
         skeleton: The hand-made rest, or the name of a preset of the space; by default the preset `search`.
         regime: How; by default the data set's own recipe, half of the training split for the architecture.

@@ -175,10 +175,13 @@ class Ray:
     async def _follow(self, trial: _Trial) -> Outcome:
         async with self._slots:
             task, seconds = trial.arguments(), trial.context.resources.seconds
-            judge = self._judge if seconds is None else self._judge_in_time.options(num_returns="streaming")
+            if seconds is None:
+                judge = self._judge.options(**trial.needs)
+            else:
+                judge = self._judge_in_time.options(**trial.needs, num_returns="streaming")
             started = time.monotonic()
             try:
-                running = judge.options(**trial.needs).remote(trial.packed, *task)
+                running = judge.remote(trial.packed, *task)
             except TypeError as error:
                 raise MorphogenError(f"the proposal cannot be sent to a worker process: {error}") from None
             try:

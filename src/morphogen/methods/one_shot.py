@@ -43,7 +43,8 @@ class Setting:
 
 def recipe(data: Data, epochs: int | None, batch_size: int | None, lr: float) -> Recipe:
     """How the weights of a supernet are trained: SGD with momentum 0.9, weight decay 3e-4, gradients clipped at 5 and a
-    cosine down to 0.001, as in the released code of DARTS; by default as long, and in batches as large, as suits the data.
+    cosine down to 0.001, as in the released code of DARTS; by default as long, and in batches as large, as
+    suits the data.
     """
     suited = recipe_for(data)
     return Recipe(

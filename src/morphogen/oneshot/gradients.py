@@ -15,8 +15,8 @@ from morphogen.training.device import precision
 __all__ = ["Gradient", "first_order", "loss_of"]
 
 Gradient = Callable[[Step, Callable[[], Mixture], Sequence[nn.Parameter]], Sequence[Tensor | None]]
-"""`gradient(step, mixture, parameters)`: of the validation loss, for parameters that the mixture depends on. It leaves the
-network as it was, running statistics included."""
+"""`gradient(step, mixture, parameters)`: of the validation loss, for parameters that the mixture depends on. It
+leaves the network as it was, running statistics included."""
 
 
 def loss_of(step: Step, batch: Batch, mixture: Mixture) -> Tensor:

@@ -70,8 +70,8 @@ def warnings(curves: Curves) -> list[str]:
     said = []
     if last.get(SKIPPED, 0.0) >= 0.5:
         said.append(
-            f"{last[SKIPPED]:.0%} of the operations found are skips: the collapse that DARTS is known for when it trains "
-            "long; stop earlier (most_skips=2), or take more seeds"
+            f"{last[SKIPPED]:.0%} of the operations found are skips: the collapse that DARTS is known for when it "
+            "trains long; stop earlier (most_skips=2), or take more seeds"
         )
     if last.get(NONE, 0.0) >= 0.5:
         said.append(

@@ -60,7 +60,9 @@ class _PartialOp(Mixing):
 
 
 def narrowed(module: nn.Module, k: int) -> nn.Module:
-    """The same operation on one of k channels: every convolution and batch norm inside becomes k times narrower, in place.
+    """The same operation on one of k channels: every convolution and batch norm inside becomes k times narrower.
+
+    It is changed in place.
 
     Raises:
         ValueError: Channels that k does not divide, or another kind of layer with parameters.

@@ -1,7 +1,7 @@
 """The gradient through one virtual step of the weights: second-order DARTS.
 
-Liu et al. 2019, "DARTS" (arXiv:1806.09055), section 2.3. With `w' = w - xi (m b + grad_w L_train(w, a) + d w)`, momentum m,
-its buffer b and weight decay d, as the released code has them, the gradient is
+Liu et al. 2019, "DARTS" (arXiv:1806.09055), section 2.3. With `w' = w - xi (m b + grad_w L_train(w, a) + d w)`,
+momentum m, its buffer b and weight decay d, as the released code has them, the gradient is
 
     grad_a L_val(w', a) - xi grad^2_{a,w} L_train(w, a) v,    v = grad_w' L_val(w', a)
 

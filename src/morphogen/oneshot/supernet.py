@@ -151,8 +151,9 @@ class _Loop:
         values = torch.stack(losses).tolist()
         for number, value in enumerate(values, start=1):
             if not math.isfinite(value):
+                kind = "NaN" if math.isnan(value) else "infinite"
                 raise MorphogenError(
-                    f"the loss of the supernet became {'NaN' if math.isnan(value) else 'infinite'} in epoch {epoch + 1} "
+                    f"the loss of the supernet became {kind} in epoch {epoch + 1} "
                     f"step {number}; a lower learning rate than {recipe.lr:g}, a warm-up or clipping may help"
                 )
         return math.fsum(values) / len(values)

@@ -26,8 +26,9 @@ from morphogen.protocols import MorphogenError
 from morphogen.report.units import count, duration
 from morphogen.runs.assembly import assemble
 from morphogen.runs.forecast import explain as explain_forecast
-from morphogen.runs.forecast import forecast, measured
+from morphogen.runs.forecast import forecast
 from morphogen.runs.named import Named, Sizes, named, resized
+from morphogen.runs.stopwatch import Prices, Stopwatch
 from morphogen.space import Architecture, Space
 from morphogen.spaces import space as find_space
 
@@ -196,7 +197,7 @@ def _of_space(
 ) -> dict[str, Any]:
     """As a run would build its networks, and with its seconds an epoch, where there is data."""
     found = find_space(space)
-    training, around = None, suited_skeleton(found, skeleton)
+    parts, training, around = None, None, suited_skeleton(found, skeleton)
     if data is not None:
         parts = assemble(configuration.parse({"space": space, "data": data, "strategy": "random-search"}, "profile"))
         assert parts.skeletons is not None
@@ -210,8 +211,12 @@ def _of_space(
     if image is None:
         raise ValueError(f"the networks of space '{space}' say no image size: name --data")
     profiled = of_space(found, around, image, batch_size=batch_size, count=sample, seed=seed, watch=_watched(console))
-    if training is not None:
-        profiled["seconds_an_epoch"] = measured(found, training, seed)[1]
+    if parts is not None and training is not None:
+        executor = parts.executor()
+        try:
+            profiled["seconds_an_epoch"] = Prices.of(found, training, Stopwatch(executor, parts.device, seed)).rows
+        finally:
+            executor.close()
     return profiled
 
 
