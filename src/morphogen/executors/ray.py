@@ -40,6 +40,8 @@ OBJECT_STORE_BYTES = 100_000_000
 """Of shared memory on this machine: weights go through files. Ray wants 78.6 MB at least."""
 KEPT = 4
 """So many pickled estimators are kept: a phase has one, a cascade a few."""
+SMALL = 50_000
+"""Up to so many bytes, a pickled estimator goes with every task: fetching it took a third of the tasks a second away."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 Logged = list[tuple[float, dict[str, float]]]
@@ -136,7 +138,7 @@ class Ray:
             self._ray.shutdown()
 
     def _pack(self, estimator: Estimator) -> Any:
-        """A reference to the pickled estimator, which a node fetches once. Each trial unpickles a fresh one."""
+        """The pickled estimator, or a reference by which a node fetches it once. Each trial unpickles a fresh one."""
         if id(estimator) not in self._kept:
             try:
                 data = self._ray.cloudpickle.dumps(estimator)
@@ -146,7 +148,8 @@ class Ray:
                     "files and locks, or use the executor `inline`"
                 ) from None
             # the object is kept, too: no other can have its id meanwhile
-            self._kept[id(estimator)] = estimator, self._ray.put(data)
+            packed = data if len(data) <= SMALL else self._ray.put(data)
+            self._kept[id(estimator)] = estimator, packed
         self._kept.move_to_end(id(estimator))
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -219,7 +222,7 @@ class Ray:
 @final
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """A trial that was submitted; `packed` refers to the pickled estimator, `needs` are Ray's options."""
+    """A trial that was submitted; `packed` is the pickled estimator or refers to it, `needs` are Ray's options."""
 
     estimator: Estimator
     packed: Any
