@@ -71,10 +71,22 @@ def morphogen(*words: str, cwd: Path | None = None, seconds: float = 400) -> sub
     return subprocess.run([*RUN, *words], cwd=cwd, capture_output=True, text=True, timeout=seconds, check=False)
 
 
+def _heed_ctrl_c() -> None:
+    # background jobs of a shell, as these tests may be one, ignore it, and so would all that they start
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def started(*words: str, cwd: Path | None = None) -> Any:
     """A run in the background; whatever happens, it is gone afterwards."""
-    process = subprocess.Popen([*RUN, *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [*RUN, *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_heed_ctrl_c,  # noqa: PLW1509 - no other thread runs here
+    )
     try:
         yield process
     finally:

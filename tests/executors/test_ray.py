@@ -1,7 +1,10 @@
 """Trials as tasks of Ray, on one local cluster for all tests of the file."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -225,3 +228,60 @@ def test_closing_leaves_a_cluster_alone_that_it_joined(cluster):
     drain(after, [future])
     assert 3.0 == future.result().seconds
     after.close()
+
+
+SEVERAL_NODES = """
+import json, sys, threading, time
+from pathlib import Path
+from ray import get_runtime_context
+from ray.cluster_utils import Cluster
+from morphogen.executors import Inline, Ray
+from morphogen.objective import Objective
+from morphogen.protocols import Phase, Stop
+from morphogen.store import Memory
+from morphogen.strategies import RandomSearch
+from morphogen.study import Study
+from morphogen.testing.executor import SPACE, Calls
+from morphogen.trial import Outcome
+
+marker = Path(sys.argv[1]) / "node"
+
+def judges(proposal, context):
+    if context.folder.name == "3" and not marker.exists():
+        marker.with_suffix(".new").write_text(get_runtime_context().get_node_id())
+        marker.with_suffix(".new").rename(marker)
+        time.sleep(600)
+    return Outcome({"loss": float(context.seed % 1000)})
+
+def trials(executor, store):
+    study = Study(SPACE, store, executor, [Objective("loss")], folder=Path(sys.argv[1]))
+    told = study.run([Phase("all", lambda told: (RandomSearch(SPACE), Calls(judges)), lambda told: Stop(20))])
+    return [(trial.id, trial.proposal, trial.outcome.metrics, trial.outcome.error) for trial in told]
+
+def replace():
+    while not marker.exists():
+        time.sleep(0.05)
+    cluster.remove_node(next(n for n in nodes if n.node_id == marker.read_text()), allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
+replacing = threading.Thread(target=replace)
+replacing.start()
+store, executor = Memory(), Ray(2, address=cluster.address)
+found = trials(executor, store)
+replacing.join()
+executor.close()
+cluster.shutdown()
+print(json.dumps({"same": found == trials(Inline(), Memory()), **store.counts()}))
+"""
+
+
+@pytest.mark.slow
+def test_a_study_outlives_a_node_of_its_cluster(tmp_path):
+    """The node is taken away while it works and another one comes: every trial ends, once, and is the same as ever."""
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, "-c", SEVERAL_NODES, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert 0 == done.returncode, done.stderr
+    assert {"same": True, "asked": 20, "finished": 20, "died": 1} == json.loads(done.stdout.splitlines()[-1])

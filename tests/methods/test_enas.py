@@ -16,7 +16,7 @@ QUICK = {"strategy_options": {"epochs": 1, "steps": 1, "aggregate": 2, "candidat
 
 @pytest.mark.slow
 def test_it_searches_cells_retrains_tests_and_exports(whole_search, phases_of):
-    result = whole_search("enas", skeleton={"channels": 4, "cells": 3, "stem_multiplier": 1}, **QUICK)
+    result = whole_search("enas", skeleton={"channels": 8, "cells": 3, "stem_multiplier": 1}, **QUICK)
     assert "enas-micro" == result.best.space.name
     assert PHASES == phases_of(result)
     assert result.exported
@@ -24,7 +24,7 @@ def test_it_searches_cells_retrains_tests_and_exports(whole_search, phases_of):
 
 @pytest.mark.slow
 def test_it_searches_layers_retrains_tests_and_exports(whole_search, phases_of):
-    result = whole_search("enas", "enas-macro", skeleton={"channels": 4}, **QUICK)
+    result = whole_search("enas", "enas-macro", skeleton={"channels": 8}, **QUICK)
     assert "enas-macro" == result.best.space.name
     assert 12 == sum(name.endswith("/op") for name in result.best.picks)
     assert PHASES == phases_of(result)

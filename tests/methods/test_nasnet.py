@@ -8,7 +8,7 @@ from morphogen.spaces.nasnet import NASNET
 from morphogen.strategies import Ppo
 from setting_of import setting_of, strategy_of
 
-SMALL = {"skeleton": {"channels": 4, "cells": 3}}
+SMALL = {"skeleton": {"channels": 8, "cells": 3}}
 
 
 @pytest.mark.slow

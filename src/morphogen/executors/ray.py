@@ -60,8 +60,9 @@ class Ray:
 
     Args:
         workers: How many trials run at a time, at most.
-        address: `HOST:PORT` of a cluster that has this machine as a node. None: a cluster of this process on this
-            machine, which `close` ends; or the one that the program has connected to already, which it leaves alone.
+        address: `HOST:PORT` of a cluster that has this machine as a node; by default Ray's own variable `RAY_ADDRESS`.
+            None: a cluster of this process on this machine, which `close` ends; or the one that the program has
+            connected to already, which it leaves alone.
         cpus: Of the cluster that is started; by default one a worker.
 
     Raises:
@@ -72,6 +73,7 @@ class Ray:
     def __init__(self, workers: int = 2, *, address: str | None = None, cpus: int | None = None) -> None:
         if workers < 1:
             raise ValueError(f"workers={workers}: at least one is needed")
+        address = address or os.environ.get("RAY_ADDRESS") or None
         if address is not None:
             _check_address(address)
         self._workers = workers

@@ -21,8 +21,8 @@ class Sandwich:
     """Every step of the weights averages over the largest architecture, the smallest, and random ones.
 
     Yu and Huang 2019, "Universally Slimmable Networks and Improved Training Techniques" (arXiv:1903.05134), section
-    3.2: what lies between the two is bounded by them. Largest and smallest are by the choices that are `ordered`, the last
-    and the first option that the limits allow; all others are drawn.
+    3.2: what lies between the two is bounded by them. Largest and smallest are by the choices that are `ordered`, the
+    last and the first option that the limits allow; all others are drawn.
 
     **Differs** from the paper, where the smaller networks learn from the outputs of the largest: here all learn from
     the labels.

@@ -84,8 +84,9 @@ def forecast(config: Config, parts: Parts) -> dict[str, Any]:
     if until is not None:
         searched = _within(until, plan.trials, searched, supernet)
     phases = [*([supernet] if supernet is not None else []), searched]
-    if plan.control:  # as long as the search
-        phases.append(Expected(RANDOM, None, sum(phase.seconds for phase in phases)))
+    if plan.control:  # as many seconds of all workers together as the search
+        spent = sum((p.mean or 0.0) * (p.trials or 0) for p in phases) / config.workers
+        phases.append(Expected(RANDOM, None, spent))
     phases += last
     total = sum(phase.seconds for phase in phases) + EXPORT
     expected = total if plan.budget is None else min(total, plan.budget)

@@ -1,7 +1,7 @@
 """AmoebaNet: the cells of NASNet with 8 operations, always added.
 
 Real, Aggarwal, Huang, Le 2019, "Regularized Evolution for Image Classifier Architecture Search" (arXiv:1802.01548),
-section 3.1: the space of NASNet; the operations are those of figure 2's caption, and the two of a block are added.
+section 3: the space of NASNet with fewer operations; the two of a block are added.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ def open(where: str | Path, *, readonly: bool = False) -> Store:
     """Open the store of a run.
 
     Args:
-        where: A path, `sqlite:///PATH`, or `memory:`.
+        where: A path, `sqlite:///PATH`, `postgresql://USER@HOST/DATABASE?study=NAME`, or `memory:`.
         readonly: For reading only: takes no lease, and is possible while a driver writes.
 
     Raises:
@@ -30,12 +30,15 @@ def open(where: str | Path, *, readonly: bool = False) -> Store:
             raise ValueError("memory: has nothing to read when it is opened; give the path of a record")
         return Memory()
     if (scheme := _SCHEME.match(text)) is not None and isinstance(where, str):
+        if scheme[1] in ("postgresql", "postgres", "postgresql+psycopg"):
+            from morphogen.store.postgresql import open_url
+
+            return open_url("postgresql" + text[len(scheme[1]) :], readonly=readonly)
         if scheme[1] != "sqlite":
-            extra = "postgres" if scheme[1].startswith("postgres") else scheme[1].partition("+")[0]
             # the rest of the URL may have a password
             raise ValueError(
-                f"a store at {scheme[0]}... needs the extra morphogen[{extra}], which this version does not have: "
-                "give a path, sqlite:///PATH or memory:"
+                f"there is no store at {scheme[0]}...: give a path, sqlite:///PATH, "
+                "postgresql://USER@HOST/DATABASE?study=NAME or memory:"
             )
         text = text.removeprefix("sqlite:///")
         if not text or text.startswith("sqlite:"):

