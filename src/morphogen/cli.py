@@ -58,7 +58,14 @@ def search(
     workers: Annotated[int | None, typer.Option(help="Trials at a time; changes no result.")] = None,
     slots: Annotated[int | None, typer.Option(help="Virtual workers of the logical clock; part of the run.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything.")] = None,
-    executor: Annotated[str | None, typer.Option(help="Where trials run: processes, inline.")] = None,
+    executor: Annotated[str | None, typer.Option(help="Where trials run: processes, inline, ray.")] = None,
+    ray_address: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Of a Ray cluster.")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="The record, where it is not in the run folder: postgresql://HOST/DB?study=NAME.")
+    ] = None,
+    objectives: Annotated[
+        str | None, typer.Option(metavar="METRIC,METRIC", help="What is sought, such as accuracy,latency_ms.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu, cuda, cuda:1.")] = None,
     start: Annotated[
         list[str] | None, typer.Option(metavar="ARCHITECTURE", help="An architecture to try first; may be repeated.")
@@ -76,7 +83,8 @@ def search(
 
     flags = {
         "space": space, "data": data, "table": table, "strategy": strategy, "trials": trials, "budget": budget, "workers": workers,
-        "slots": slots, "seed": seed, "executor": executor, "device": device,
+        "slots": slots, "seed": seed, "executor": executor, "ray_address": ray_address, "store": store,
+        "objectives": None if objectives is None else objectives.split(","), "device": device,
         "start": start or None, "from_run": None if from_run is None else str(from_run),
     }  # fmt: skip
     with _failures():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, final
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from morphogen.catalog import nearest
 from morphogen.methods import SPACE, SPACES
@@ -47,6 +47,13 @@ def objective(text: str) -> Objective:
     return Objective(text, maximize=text in MAXIMIZED)
 
 
+def _without_password(url: str) -> str:
+    # it would be written into run.toml
+    if re.match(r"[a-z+]+://[^/@]*:[^/@]*@", url):
+        raise ValueError("keep the password out of the URL: libpq reads it from ~/.pgpass or from PGPASSWORD")
+    return url
+
+
 Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -69,7 +76,8 @@ class FinalConfig(_Model):
 class Config(_Model):
     """Everything that a run is a function of, and where it runs.
 
-    The trials are a function of all but `workers`, `executor`, `device` and (which prefix of them) `budget`.
+    The trials are a function of all but `workers`, `executor`, `ray_address`, `store`, `device` and (which prefix of
+    them) `budget`.
     """
 
     space: str = SPACE
@@ -84,13 +92,18 @@ class Config(_Model):
     order: Literal["logical", "finish"] = "logical"
     workers: Count = 1
     executor: str | None = None
+    ray_address: str | None = None
+    store: Annotated[str, AfterValidator(_without_password)] | None = None
     device: str = "cpu"
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    limits: dict[str, float] = Field(default_factory=dict)
     control: bool = True
     start: tuple[str, ...] = ()
     from_run: str | None = None
     trial_seconds: Seconds | None = None
     trial_memory_mb: Annotated[float, Field(gt=0)] | None = None
+    trial_cpus: Annotated[float, Field(gt=0)] = 1.0
+    trial_gpus: Annotated[float, Field(ge=0)] = 0.0
     strategy_options: dict[str, Any] = Field(default_factory=dict)
     skeleton: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -146,7 +159,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] = FinalConfig if path[0] == "final" and len(path) > 1 else Config
         return f"there is no key '{key}'{nearest(path[-1], model.model_fields)}"
-    return f"{key} = {first['input']!r}: {first['msg'].removeprefix('Value error, ')}"
+    shown = re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", repr(first["input"]))
+    return f"{key} = {shown}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def assign(values: dict[str, Any], assignment: str) -> None:

@@ -68,13 +68,29 @@ class MeasuredLimit:
 
 
 def judge(
-    trial: Trial, outcome: Outcome, objectives: Sequence[Objective], limits: Sequence[MeasuredLimit] = ()
+    trial: Trial,
+    outcome: Outcome,
+    objectives: Sequence[Objective],
+    limits: Sequence[MeasuredLimit] = (),
+    *,
+    aside: bool = False,
 ) -> Trial:
-    """The trial with its outcome, losses and violation."""
+    """The trial with its outcome, losses and violation.
+
+    Args:
+        trial: That was judged.
+        outcome: What came back.
+        objectives: What is sought.
+        limits: What must be met.
+        aside: Whether a metric may be missing; its loss is then infinite.
+
+    Raises:
+        KeyError: A metric is missing that may not.
+    """
     return replace(
         trial,
         outcome=outcome,
-        losses=tuple(o.loss(outcome) for o in objectives),
+        losses=tuple(math.inf if aside and o.metric not in outcome.metrics else o.loss(outcome) for o in objectives),
         violation=sum(limit.excess(outcome) for limit in limits),
     )
 

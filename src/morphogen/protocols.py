@@ -195,9 +195,12 @@ class Phase:
         start: From all trials told in earlier phases, the strategy and the estimator; a phase may need what those found.
         stop: When to ask no more, given the same trials; by default when the strategy answers None.
         keep: Of how many of its best trials the checkpoints are kept.
+        aside: Its estimator need not give every metric that is sought, as supernets and baselines; what is missing
+            counts as infinite.
     """
 
     name: str
     start: Callable[[Sequence[Trial]], tuple[Strategy, Estimator]]
     stop: Callable[[Sequence[Trial]], Stop] = lambda told: Stop()
     keep: int = 3
+    aside: bool = False

@@ -130,7 +130,7 @@ class Study:
             now, id = first
             outcome = self._outcomes[id]
             seconds += outcome.seconds
-            trial = judge(pending.pop(id), outcome, self.objectives, self.limits)
+            trial = judge(pending.pop(id), outcome, self.objectives, self.limits, aside=phase.aside)
             self.trials[id] = trial
             told.append(trial)
             self.told.append(trial)
@@ -314,5 +314,7 @@ def recorded(
         if event.kind == "asked":
             trials.append(Trial(event.trial, event.body["phase"], Proposal.from_json(event.body["proposal"], space)))
         elif event.kind == "finished":
-            trials[event.trial] = judge(trials[event.trial], Outcome.from_json(event.body, space), objectives, limits)
+            outcome = Outcome.from_json(event.body, space)
+            # no phase is known here; what may not be missing has stopped the run
+            trials[event.trial] = judge(trials[event.trial], outcome, objectives, limits, aside=True)
     return trials

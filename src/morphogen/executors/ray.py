@@ -29,7 +29,7 @@ from typing import Any, final
 from morphogen.executors.attempt import attempt
 from morphogen.executors.output import Output
 from morphogen.executors.running import LOG_NAME
-from morphogen.executors.worker import _limited_memory
+from morphogen.executors.worker import limited_memory
 from morphogen.protocols import Context, Died, Estimator, MorphogenError
 from morphogen.space import Space
 from morphogen.trial import Outcome, Proposal
@@ -351,7 +351,7 @@ def _judge(estimator: bytes, proposal: Proposal, context: Context, left: float |
 
     context = replace(context, log=log, deadline=None if left is None else time.monotonic() + left)
     output = Output(None if context.folder is None else context.folder / LOG_NAME)
-    printed, memory = _Printed(output), _limited_memory(context.resources.memory_mb)
+    printed, memory = _Printed(output), limited_memory(context.resources.memory_mb)
     with closing(output), redirect_stdout(printed), redirect_stderr(printed), memory:
         outcome = attempt(_Unpickled(estimator), proposal, context)
     return json.dumps({"outcome": outcome.json, "logged": logged}, separators=(",", ":"))

@@ -68,7 +68,7 @@ def _judge(estimator: bytes, launch: Launch, messages: int) -> None:
 
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(max(1, int(context.resources.cpus)))
-    with _limited_memory(context.resources.memory_mb):
+    with limited_memory(context.resources.memory_mb):
         outcome = attempt(
             _Pickled(estimator), proposal, replace(context, log=log, device=launch.device or context.device)
         )
@@ -89,7 +89,7 @@ class _Pickled:
 
 
 @contextmanager
-def _limited_memory(megabytes: float | None) -> Iterator[None]:
+def limited_memory(megabytes: float | None) -> Iterator[None]:
     """Let the address space grow by so many MiB beyond what this fresh worker has.
 
     PyTorch alone maps 0.6 GB (with CUDA, 3 GB) that cost nothing, so the limit counts from there. Memory of a GPU is

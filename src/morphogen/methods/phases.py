@@ -47,7 +47,11 @@ def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None) -
     """Train supernets of the whole space, one a seed; what time cuts short counts with what it has."""
     proposals = [Proposal(None, origin={"repeat": repeat}) for repeat in range(seeds)]
     return Phase(
-        SUPERNET, lambda told: (Each(proposals), estimator), lambda told: Stop(until=until, partial=True), keep=seeds
+        SUPERNET,
+        lambda told: (Each(proposals), estimator),
+        lambda told: Stop(until=until, partial=True),
+        keep=seeds,
+        aside=True,
     )
 
 
@@ -131,6 +135,7 @@ def baselines(estimator: Estimator, names: Sequence[str], until: float | None = 
         lambda told: (Each(proposals), estimator),
         lambda told: Stop(until=until, partial=True),
         keep=len(names),
+        aside=True,
     )
 
 
@@ -149,4 +154,4 @@ def test(estimator: Estimator, arms: Sequence[str]) -> Phase:
                 proposals.append(Proposal(None, warm_start=trial.id, origin=dict(trial.proposal.origin)))
         return Each(proposals), estimator
 
-    return Phase(TEST, start)
+    return Phase(TEST, start, aside=True)

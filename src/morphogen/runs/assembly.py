@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, final
 
 from morphogen.catalog import component, nearest, resolve
 from morphogen.config import Config, objective
@@ -15,12 +15,11 @@ from morphogen.estimators import Tabular
 from morphogen.estimators.tabular import Table
 from morphogen.methods import METHODS
 from morphogen.methods.black_box import Judges, Plan, black_box
-from morphogen.objective import Objective
+from morphogen.objective import MeasuredLimit, Objective
 from morphogen.protocols import Executor, Phase, Strategy
 from morphogen.runs import earlier
+from morphogen.runs.judging import Judged, on_data
 from morphogen.space import Space
-from morphogen.spaces import space as find_space
-from morphogen.spaces.skeleton import Skeleton
 from morphogen.strategies import Deduplicated
 from morphogen.trial import FULL, Fidelity
 
@@ -40,6 +39,7 @@ class Parts:
     Args:
         space: Where to search.
         objectives: What is sought.
+        limits: The most that measured metrics may be; those that are exact are the space's own.
         phases: The method.
         judges: The estimators.
         plan: How much of everything.
@@ -51,6 +51,7 @@ class Parts:
 
     space: Space
     objectives: tuple[Objective, ...]
+    limits: tuple[MeasuredLimit, ...]
     phases: list[Phase]
     judges: Judges
     plan: Plan
@@ -77,10 +78,8 @@ def assemble(
             raise ValueError(
                 f"the run was begun in Python with a {key} that has no name, {name}: give it again, morphogen.resume(folder, {key}=...)"
             )
-    judged = _on_a_table(config) if config.table is not None else _on_data(config, space, data)
-    found, objectives, judges, data, skeletons = judged
-    if config.objectives is not None:
-        objectives = tuple(objective(o) for o in config.objectives)
+    judged = _on_a_table(config) if config.table is not None else on_data(config, space, data)
+    found, objectives, limits, judges, data, skeletons = judged
     plan = Plan(
         trials=config.trials if config.trials is not None or config.budget is not None else 64,
         budget=config.budget,
@@ -104,7 +103,7 @@ def assemble(
         make = earlier.begun(make, found, config.start, told, config.seed)
         make(found)  # a strategy that cannot serve the space says so now
         phases = black_box(make, found, judges, plan)
-    return Parts(found, objectives, phases, judges, plan, _executor(config), _device(config), data, skeletons)
+    return Parts(found, objectives, limits, phases, judges, plan, _executor(config), _device(config), data, skeletons)
 
 
 NAMELESS = "<"
@@ -113,10 +112,6 @@ NAMELESS = "<"
 def nameless(thing: object) -> str:
     """What a configuration says of an object that no name leads to."""
     return f"{NAMELESS}{getattr(thing, 'name', None) or getattr(thing, '__name__', None) or type(thing).__name__}>"
-
-
-T = TypeVar("T")
-Judged = tuple[Space, tuple[Objective, ...], Judges, "Data | None", "Mapping[str, Any] | None"]
 
 
 def _method(
@@ -146,85 +141,9 @@ def _check_options(what: str, options: Mapping[str, Any], allowed: Sequence[str]
 def _on_a_table(config: Config) -> Judged:
     found = table(str(config.table))
     estimator = Tabular(found)
-    return found.space, found.objectives, Judges(estimator, final=estimator, full=found.full), None, None
-
-
-def _on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
-    from morphogen.estimators import Baselines, TestSplit, Training
-    from morphogen.training.data import data as find_data
-    from morphogen.training.data import mapped
-    from morphogen.training.recipe import recipe_for
-
-    space = space if space is not None else find_space(config.space)
-    if config.data is None and data is None:
-        raise ValueError("no data: name a data set, a file, or a table")
-    data = data if data is not None else find_data(str(config.data), split_seed=config.split_seed)
-    data = mapped(data)
-    skeletons = {
-        name: _skeleton(space, name, data, {**config.skeleton, **(config.final.skeleton if name == "final" else {})})
-        for name in ("search", "final")
-    }
-    full = recipe_for(data)
-    # rank by a third of the training, announce by all of it
-    recipe = settings(recipe_for(data, max(1, full.epochs // 3)), config.training, "training")
-    last = settings(
-        full, {**{k: v for k, v in config.training.items() if k != "epochs"}, **config.final.training}, "final.training"
-    )
-    judges = Judges(
-        search=Training(space, data, recipe, skeletons["search"]),
-        final=Training(space, data, last, skeletons["final"]),
-        baselines=Baselines(data, last),
-        test=TestSplit(space, data, skeletons["final"]),
-        full={"epochs": recipe.epochs, "images": len(data.train)},
-    )
-    return space, (Objective("accuracy", maximize=True),), judges, data, skeletons
-
-
-def _skeleton(space: Space, name: str, data: Data, options: Mapping[str, Any]) -> Any:
-    """A preset of the space, for the images and classes of the data, with what a person changed."""
-    from morphogen.estimators.complexity import suited_skeleton
-
-    preset = suited_skeleton(space, name if name in space.skeletons else None, data.image, data.classes)
-    if isinstance(preset, Skeleton) and max(data.image[1:]) <= TINY_PIXELS:
-        tiny = replace(preset, **TINY)
-        # a space whose choices are its layers has no other depth
-        preset = tiny if _builds(space, tiny) else replace(tiny, cells=preset.cells)
-    return settings(preset, options, "skeleton")
-
-
-def _builds(space: Space, skeleton: Any) -> bool:
-    import torch
-
-    from morphogen.nn.network import network
-
-    try:
-        with torch.device("meta"):
-            network(space.fix(next(space.enumerate())), skeleton)
-    except ValueError:
-        return False
-    return True
-
-
-TINY_PIXELS = 16
-TINY: Mapping[str, Any] = {"channels": 8, "cells": 3, "auxiliary": False, "drop_path": 0.0}
-"""For images of a few pixels: the presets of the papers are for larger ones, for days of a GPU, and regularize as much."""
-
-
-def settings(preset: T, options: Mapping[str, Any], what: str) -> T:
-    """A dataclass with some of its fields changed by a person."""
-    assert is_dataclass(preset)
-    assert not isinstance(preset, type)
-    known = [f.name for f in fields(preset)]
-    for key, value in options.items():
-        if key not in known:
-            raise ValueError(f"{what}: there is no setting '{key}'{nearest(key, known)}; there are {', '.join(known)}")
-        old = getattr(preset, key)
-        if isinstance(old, bool) != isinstance(value, bool) or (
-            isinstance(old, int | float) and not isinstance(value, int | float)
-        ):
-            raise ValueError(f"{what}: {key} = {value!r} does not fit; it is like {old!r}")
-    changed = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    return cast(T, replace(preset, **changed))
+    objectives = found.objectives if config.objectives is None else tuple(objective(o) for o in config.objectives)
+    limits = tuple(MeasuredLimit(metric, bound) for metric, bound in config.limits.items())
+    return found.space, objectives, limits, Judges(estimator, final=estimator, full=found.full), None, None
 
 
 def _strategy(
@@ -292,8 +211,10 @@ def _executor(config: Config) -> Callable[[], Executor]:
     # looking a number up is no work for a process of its own
     name = config.executor or ("processes" if config.table is None else "inline")
     made = component("morphogen.executors", name, "executor")
-    options = {"workers": config.workers, "preload": PRELOAD}
+    options = {"workers": config.workers, "preload": PRELOAD, "address": config.ray_address}
     parameters = inspect.signature(made).parameters
+    if config.ray_address is not None and "address" not in parameters:
+        raise ValueError(f"ray_address={config.ray_address!r} is for the executor 'ray'; this run has '{name}'")
     return partial(made, **{key: value for key, value in options.items() if key in parameters})
 
 

@@ -25,7 +25,7 @@ from morphogen.runs.assembly import Parts
 from morphogen.space import Architecture
 from morphogen.trial import Trial
 
-__all__ = ["Result", "conclude", "export_again", "rewrite_report"]
+__all__ = ["Result", "conclude", "export_again", "rewrite_report", "winning"]
 
 ARMS = {SEARCH: "search", RANDOM: "random arm"}
 
@@ -102,7 +102,7 @@ class Result:
 
 def conclude(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial], seconds: float) -> Result:
     """Export the winner, write the page and `result.json`. A network that cannot be exported loses nothing of the rest."""
-    winner = _winner(trials)
+    winner = winning(trials)
     exported, reason = parts.data is not None and winner.phase == RETRAIN, None
     for draft in folder.glob(".best-*"):  # of an export that was killed
         shutil.rmtree(draft, ignore_errors=True)
@@ -125,7 +125,7 @@ def rewrite_report(folder: Path) -> Path:
     """Write the page again from the record; also of a run that is not finished."""
     config, parts, trials = run.read(folder)
     record = _record(
-        folder, config, parts, trials, _winner(trials), sum(t.outcome.seconds for t in trials if t.outcome)
+        folder, config, parts, trials, winning(trials), sum(t.outcome.seconds for t in trials if t.outcome)
     )
     return _write_report(record, folder)
 
@@ -133,7 +133,7 @@ def rewrite_report(folder: Path) -> Path:
 def export_again(folder: Path, to: Path) -> dict[str, Any]:
     """Export the winner of a finished run to another place."""
     _, parts, trials = run.read(folder)
-    winner = _winner(trials)
+    winner = winning(trials)
     if parts.data is None:
         raise MorphogenError(f"{folder} searched a table: nothing was trained that could be exported")
     if winner.phase != RETRAIN:
@@ -141,7 +141,7 @@ def export_again(folder: Path, to: Path) -> dict[str, Any]:
     return _export(folder, parts, winner, to)
 
 
-def _winner(trials: Sequence[Trial]) -> Trial:
+def winning(trials: Sequence[Trial]) -> Trial:
     """The best training of the finalist with the best mean, of either arm; without retraining, the best trial."""
     groups = [group for arm in ARMS for group in means(trials, arm)[:1]]
     if groups:

@@ -24,6 +24,7 @@ from morphogen.nn.network import network
 from morphogen.protocols import Context, MorphogenError, Phase, Stop
 from morphogen.report.units import count, duration
 from morphogen.runs.assembly import Parts
+from morphogen.runs.judging import trained_by
 from morphogen.runs.stopwatch import Prices, Stopwatch, drawn, macs_of
 from morphogen.store.memory import Memory
 from morphogen.study import Study
@@ -68,8 +69,8 @@ def forecast(config: Config, parts: Parts) -> dict[str, Any]:
         ValueError: Nothing is trained in the search, or the method's supernet cannot be timed.
         MorphogenError: A training that was to be timed failed.
     """
-    search, plan = parts.judges.search, parts.plan
-    if parts.data is None or not isinstance(search, Training):
+    search, plan = trained_by(parts.judges.search), parts.plan
+    if parts.data is None or search is None:
         raise ValueError("this run trains nothing that could be timed: for tables there is `morphogen bench`")
     executor = parts.executor()
     try:
@@ -159,7 +160,7 @@ def _search(config: Config, parts: Parts, search: Training, prices: Prices, supe
     trials = parts.plan.trials
     strategy, estimator = first.start(())
     if supernet is not None and supernet.trials is not None:
-        if isinstance(estimator, Training):  # what the supernets found, each once
+        if trained_by(estimator) is not None:  # what the supernets found, each once
             assert search.recipe is not None
             typical = float(np.mean([macs for _, macs in drawn(parts.space, search, config.seed)]))
             each, judged = prices(typical, search.recipe.epochs), supernet.trials
@@ -210,13 +211,13 @@ def _evaluation(parts: Parts, search: Training) -> float:
 def _conclusion(config: Config, parts: Parts, stopwatch: Stopwatch) -> list[Expected]:
     """Baselines and finalists."""
     phases: list[Expected] = []
-    baselines, final, plan = parts.judges.baselines, parts.judges.final, parts.plan
+    baselines, final, plan = parts.judges.baselines, trained_by(parts.judges.final), parts.plan
     if isinstance(baselines, Baselines) and plan.baseline_names:
         proposals = [Proposal(None, origin={"baseline": name}) for name in plan.baseline_names]
         timed = [stopwatch(baselines, proposal) for proposal in proposals]
         each = [t.overhead + t.epoch * baselines.recipe.epochs for t in timed]
         phases.append(Expected(BASELINES, len(each), max(*each, sum(each) / config.workers)))
-    if isinstance(final, Training):
+    if final is not None:
         assert final.recipe is not None
         some = drawn(parts.space, final, config.seed)
         one = stopwatch(final, Proposal(some[len(some) // 2][0]))

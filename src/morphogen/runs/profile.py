@@ -17,7 +17,6 @@ from rich.progress import track
 from torch import nn
 
 from morphogen import config as configuration
-from morphogen.estimators import Training
 from morphogen.estimators.complexity import suited_skeleton
 from morphogen.nn import complexity as counting
 from morphogen.nn.footprint import footprint
@@ -27,6 +26,7 @@ from morphogen.report.units import count, duration
 from morphogen.runs.assembly import assemble
 from morphogen.runs.forecast import explain as explain_forecast
 from morphogen.runs.forecast import forecast
+from morphogen.runs.judging import trained_by
 from morphogen.runs.named import Named, Sizes, named, resized
 from morphogen.runs.stopwatch import Prices, Stopwatch
 from morphogen.space import Architecture, Space
@@ -201,11 +201,12 @@ def _of_space(
     if data is not None:
         parts = assemble(configuration.parse({"space": space, "data": data, "strategy": "random-search"}, "profile"))
         assert parts.skeletons is not None
-        assert isinstance(parts.judges.search, Training)
+        judge = trained_by(parts.judges.search)
+        assert judge is not None
         around = parts.skeletons["search"]
         if skeleton is not None and skeleton != "search":
-            around = suited_skeleton(found, skeleton, parts.judges.search.data.image, parts.judges.search.data.classes)
-        training = replace(parts.judges.search, skeleton=resized(around, sizes))
+            around = suited_skeleton(found, skeleton, judge.data.image, judge.data.classes)
+        training = replace(judge, skeleton=resized(around, sizes))
     around = resized(around, sizes)
     image = training.data.image if training is not None else getattr(around, "image", None)
     if image is None:

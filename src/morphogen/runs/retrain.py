@@ -16,6 +16,7 @@ from morphogen.export import export
 from morphogen.nn.network import network
 from morphogen.protocols import Context, MorphogenError
 from morphogen.runs import conclusion, run
+from morphogen.runs.judging import trained_by
 from morphogen.runs.named import Sizes, resized
 from morphogen.space import Architecture, Space
 from morphogen.spaces.skeleton import Skeleton
@@ -92,11 +93,11 @@ def retrain(
     config, parts, trials = run.read(folder)
     if parts.data is None or parts.skeletons is None:
         raise MorphogenError(f"{folder} searched a table: there is no network to train")
-    architecture = conclusion._winner(trials).architecture
+    architecture = conclusion.winning(trials).architecture
     assert architecture is not None
     images = parts.data if data is None else find_data(data, split_seed=config.split_seed)
     around = _around(parts.space, skeleton, parts.skeletons["final"], images, sizes or Sizes())
-    recipe = _recipe(parts.judges.final, images, data is None, epochs)
+    recipe = _recipe(trained_by(parts.judges.final), images, data is None, epochs)
     settings = {
         "architecture": architecture.json,
         "skeleton": repr(around),
@@ -127,8 +128,8 @@ def _around(space: Space, name: str | None, final: Any, data: Data, sizes: Sizes
     return suited_skeleton(space, resized(found, sizes), data.image, data.classes)
 
 
-def _recipe(final: Any, data: Data, same_data: bool, epochs: int | None) -> Recipe:
-    recipe = final.recipe if same_data and isinstance(final, Training) else recipe_for(data)
+def _recipe(final: Training | None, data: Data, same_data: bool, epochs: int | None) -> Recipe:
+    recipe = final.recipe if same_data and final is not None else recipe_for(data)
     assert recipe is not None
     return recipe if epochs is None else replace(recipe, epochs=epochs, warmup=min(recipe.warmup, epochs / 4))
 

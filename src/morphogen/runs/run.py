@@ -118,6 +118,8 @@ def create(config: Config, folder: Path) -> Path:
         )
     if (folder / CONFIG).exists() or (folder / RECORD).exists():
         raise MorphogenError(f"{folder} holds a run already: `morphogen resume {folder}`, or choose another --out")
+    if config.store is not None:
+        _check_unused(config.store)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if config.from_run is not None:
@@ -127,6 +129,22 @@ def create(config: Config, folder: Path) -> Path:
     except OSError as error:
         raise MorphogenError(f"{folder} cannot be written: {error.strerror or error}") from None
     return folder
+
+
+def where(folder: Path, config: Config) -> str | Path:
+    """What `morphogen.store.open` takes for the record of a run."""
+    return folder / RECORD if config.store is None else config.store
+
+
+def _check_unused(address: str) -> None:
+    store = open_store(address)
+    try:
+        if store.events():
+            raise MorphogenError(
+                f"the store {address} has trials already: resume the folder of that run, or name another one"
+            )
+    finally:
+        store.close()
 
 
 def new_folder(config: Config) -> Path:
@@ -144,7 +162,7 @@ def proceed(folder: Path, config: Config, parts: Parts, watch: Watcher | None = 
     """Run all phases of a run folder, from what is recorded to the end, then conclude."""
     from morphogen.runs.conclusion import conclude
 
-    store = open_store(folder / RECORD)
+    store = open_store(where(folder, config))
     try:
         workers = parts.executor()
         try:
@@ -153,11 +171,12 @@ def proceed(folder: Path, config: Config, parts: Parts, watch: Watcher | None = 
                 store=store,
                 executor=workers,
                 objectives=parts.objectives,
+                limits=parts.limits,
                 folder=folder,
                 seed=config.seed,
                 slots=config.slots,
                 order=config.order,
-                resources=Resources(config.trial_seconds, config.trial_memory_mb),
+                resources=Resources(config.trial_seconds, config.trial_memory_mb, config.trial_cpus, config.trial_gpus),
                 device=parts.device,
             )
             if watch is not None:
@@ -187,8 +206,8 @@ def read(folder: Path, **objects: Any) -> tuple[Config, Parts, list[Trial]]:
     """A run as it is recorded, its trials by id; also while another process works on it."""
     config = read_config(folder)
     parts = assemble(config, **objects)
-    store = open_store(folder / RECORD, readonly=True)
+    store = open_store(where(folder, config), readonly=True)
     try:
-        return config, parts, recorded(store.events(), parts.space, parts.objectives)
+        return config, parts, recorded(store.events(), parts.space, parts.objectives, parts.limits)
     finally:
         store.close()

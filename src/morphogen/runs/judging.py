@@ -1,0 +1,181 @@
+"""From data, objectives and limits to the estimators of a run: whoever names a metric gets the estimator that gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from morphogen.catalog import nearest
+from morphogen.config import Config, objective
+from morphogen.methods.black_box import Judges
+from morphogen.objective import MeasuredLimit, Objective
+from morphogen.protocols import Estimator
+from morphogen.space import Cost, Limit, Space
+from morphogen.spaces import space as find_space
+from morphogen.spaces.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    from morphogen.estimators import Training
+    from morphogen.training.data import Data
+    from morphogen.training.recipe import Recipe
+
+__all__ = ["Judged", "on_data", "settings", "trained_by"]
+
+COUNTED = ("params", "macs")
+TIMED = ("latency_ms", "latency_iqr_ms", "peak_memory_mb")
+TRAINED = ("accuracy", "loss", *COUNTED)
+
+Judged = tuple[
+    Space, tuple[Objective, ...], tuple[MeasuredLimit, ...], Judges, "Data | None", "Mapping[str, Any] | None"
+]
+"""Space, objectives, measured limits, estimators, data, skeletons."""
+
+
+def on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
+    """What judges stand-alone networks, in the search and in the end.
+
+    A limit on `params` or `macs` is one of the space, where these add up: nothing above it is ever proposed. It is then
+    one of the final network. Any other is measured in every phase, before the training: what is above it is not trained.
+
+    Raises:
+        ValueError: Something that does not exist, or does not go with the rest.
+    """
+    from morphogen.estimators import Baselines, TestSplit, Training
+    from morphogen.training.data import data as find_data
+    from morphogen.training.data import mapped
+    from morphogen.training.recipe import recipe_for
+
+    space = space if space is not None else find_space(config.space)
+    if config.data is None and data is None:
+        raise ValueError("no data: name a data set, a file, or a table")
+    data = mapped(data if data is not None else find_data(str(config.data), split_seed=config.split_seed))
+    objectives = tuple(objective(o) for o in config.objectives or ("accuracy",))
+    metrics = [*(o.metric for o in objectives), *config.limits]
+    _known(metrics)
+    skeletons = {
+        name: _skeleton(space, name, data, {**config.skeleton, **(config.final.skeleton if name == "final" else {})})
+        for name in ("search", "final")
+    }
+    space, limits = _limited(space, skeletons["final"], data, config.limits)
+    full = recipe_for(data)
+    # rank by a third of the training, announce by all of it
+    recipe = settings(recipe_for(data, max(1, full.epochs // 3)), config.training, "training")
+    last = settings(
+        full, {**{k: v for k, v in config.training.items() if k != "epochs"}, **config.final.training}, "final.training"
+    )
+
+    def judge(recipe: Recipe, skeleton: Any, limits: Sequence[MeasuredLimit] = ()) -> Estimator:
+        return _together(metrics, Training(space, data, recipe, skeleton), limits)
+
+    judges = Judges(
+        search=judge(recipe, skeletons["search"], limits),
+        final=judge(last, skeletons["final"]),  # a finalist is trained whatever it measures this time
+        baselines=Baselines(data, last),
+        test=TestSplit(space, data, skeletons["final"]),
+        full={"epochs": recipe.epochs, "images": len(data.train)},
+    )
+    return space, objectives, limits, judges, data, skeletons
+
+
+def trained_by(estimator: Estimator | None) -> Training | None:
+    """The training among what an estimator consists of; None where nothing is trained."""
+    from morphogen.estimators import Combined, Training
+
+    parts = estimator.estimators if isinstance(estimator, Combined) else (estimator,)
+    return next((part for part in parts if isinstance(part, Training)), None)
+
+
+def _together(metrics: Sequence[str], training: Training, limits: Sequence[MeasuredLimit]) -> Estimator:
+    """A training, after all that is cheaper and wanted."""
+    from morphogen.estimators import Combined, Complexity, Latency, ZeroCost
+
+    space, skeleton, data = training.space, training.skeleton, training.data
+    together: list[Estimator] = []
+    if any(limit.metric in COUNTED for limit in limits):
+        together.append(Complexity(space, skeleton))
+    if scores := [metric for metric in dict.fromkeys(metrics) if metric not in (*TIMED, *TRAINED)]:
+        together.append(ZeroCost(space, data, scores, skeleton, images=min(16, len(data.train))))
+    if any(metric in TIMED for metric in metrics):
+        together.append(Latency(space, skeleton, image=data.image))
+    if not together:
+        return cast(Estimator, training)
+    return cast(Estimator, Combined(*together, training, limits=limits))
+
+
+def _known(metrics: Iterable[str]) -> None:
+    from morphogen.estimators.scores import SCORES
+
+    known = [*TRAINED, *TIMED, *SCORES]
+    for metric in metrics:
+        if metric not in known:
+            raise ValueError(
+                f"nothing gives the metric '{metric}'{nearest(metric, known)}; there are {', '.join(known)}"
+            )
+
+
+def _limited(
+    space: Space, skeleton: Any, data: Data, bounds: Mapping[str, float]
+) -> tuple[Space, tuple[MeasuredLimit, ...]]:
+    """The space within those bounds that are exact on it, and the rest as limits on what is measured."""
+    from morphogen.nn.costs import costs
+    from morphogen.nn.network import network
+
+    exact: dict[str, Cost] = {}
+    if any(metric in COUNTED for metric in bounds):
+        # whatever it is that does not add up, or cannot be counted with everything in it, can be measured
+        with suppress(ValueError, RuntimeError, NotImplementedError):
+            exact = costs(space, lambda varying: network(varying, skeleton), data.image)
+    limits = tuple(Limit(exact[metric], bound) for metric, bound in bounds.items() if metric in exact)
+    measured = tuple(MeasuredLimit(metric, bound) for metric, bound in bounds.items() if metric not in exact)
+    return replace(space, limits=(*space.limits, *limits)), measured
+
+
+def _skeleton(space: Space, name: str, data: Data, options: Mapping[str, Any]) -> Any:
+    """A preset of the space, for the images and classes of the data, with what a person changed."""
+    from morphogen.estimators.complexity import suited_skeleton
+
+    preset = suited_skeleton(space, name if name in space.skeletons else None, data.image, data.classes)
+    if isinstance(preset, Skeleton) and max(data.image[1:]) <= TINY_PIXELS:
+        tiny = replace(preset, **TINY)
+        # a space whose choices are its layers has no other depth
+        preset = tiny if _builds(space, tiny) else replace(tiny, cells=preset.cells)
+    return settings(preset, options, "skeleton")
+
+
+def _builds(space: Space, skeleton: Any) -> bool:
+    import torch
+
+    from morphogen.nn.network import network
+
+    try:
+        with torch.device("meta"):
+            network(space.fix(next(space.enumerate())), skeleton)
+    except ValueError:
+        return False
+    return True
+
+
+TINY_PIXELS = 16
+TINY: Mapping[str, Any] = {"channels": 8, "cells": 3, "auxiliary": False, "drop_path": 0.0}
+"""For images of a few pixels: the presets of the papers are for larger ones, for days of a GPU, and regularize as much."""
+
+T = TypeVar("T")
+
+
+def settings(preset: T, options: Mapping[str, Any], what: str) -> T:
+    """A dataclass with some of its fields changed by a person."""
+    assert is_dataclass(preset)
+    assert not isinstance(preset, type)
+    known = [f.name for f in fields(preset)]
+    for key, value in options.items():
+        if key not in known:
+            raise ValueError(f"{what}: there is no setting '{key}'{nearest(key, known)}; there are {', '.join(known)}")
+        old = getattr(preset, key)
+        if isinstance(old, bool) != isinstance(value, bool) or (
+            isinstance(old, int | float) and not isinstance(value, int | float)
+        ):
+            raise ValueError(f"{what}: {key} = {value!r} does not fit; it is like {old!r}")
+    changed = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    return cast(T, replace(preset, **changed))

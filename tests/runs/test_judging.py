@@ -1,0 +1,128 @@
+"""Whoever names a metric gets the estimator that gives it."""
+
+import numpy as np
+import pytest
+
+import morphogen
+from morphogen import config as configuration
+from morphogen.estimators import Combined, Complexity, Latency, Training, ZeroCost
+from morphogen.nn.complexity import complexity
+from morphogen.nn.network import network
+from morphogen.runs.assembly import assemble
+from morphogen.runs.judging import trained_by
+from morphogen.runs.run import read
+
+QUICK = {"training": {"epochs": 1}, "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}}}
+
+
+@pytest.fixture
+def stripes(tmp_path):
+    """120 images of 8x8 in 3 classes."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    images = rng.integers(0, 80, (120, 8, 8))
+    images[np.arange(120), 2 * labels + 1] += 150
+    path = tmp_path / "stripes.npz"
+    np.savez(path, x=images.astype(np.uint8), y=labels)
+    return str(path)
+
+
+def parts_of(**settings):
+    return assemble(configuration.parse({"space": "darts", "data": "digits", **settings}, "test"))
+
+
+def kinds(estimator):
+    return [type(part) for part in estimator.estimators] if isinstance(estimator, Combined) else [type(estimator)]
+
+
+def test_accuracy_alone_is_a_training_alone():
+    judges = parts_of().judges
+    assert [Training] == kinds(judges.search) == kinds(judges.final)
+
+
+def test_a_time_and_a_score_are_measured_before_the_training():
+    judges = parts_of(objectives=["accuracy", "latency_ms", "naswot"]).judges
+    assert [ZeroCost, Latency, Training] == kinds(judges.search) == kinds(judges.final)
+    assert judges.search.estimators[-1] is trained_by(judges.search)
+
+
+def test_a_metric_that_nothing_gives_is_refused_by_name():
+    with pytest.raises(ValueError, match="metric 'latency', did you mean 'latency_ms'"):
+        parts_of(objectives=["accuracy", "latency"])
+    with pytest.raises(ValueError, match="metric 'para'"):
+        parts_of(limits={"para": 3})
+
+
+def test_a_limit_on_parameters_binds_every_proposal_in_its_final_network():
+    free, bound = parts_of(), 12_000
+    parts = parts_of(limits={"params": bound})
+    assert () == parts.limits
+    build = parts.skeletons["final"]
+    rng = np.random.default_rng(0)
+
+    def counts(space):
+        drawn = [space.fix(space.sample(rng)) for _ in range(20)]
+        return [complexity(network(fixed, build), parts.data.image).params for fixed in drawn]
+
+    assert max(counts(free.space)) > bound >= max(counts(parts.space))
+
+
+def test_a_limit_that_nothing_meets_is_refused():
+    with pytest.raises(ValueError, match="no architecture of the space is within its limits"):
+        parts_of(limits={"params": 100})
+
+
+def test_what_does_not_add_up_is_counted_before_it_is_trained():
+    parts = parts_of(space="nasnet", limits={"macs": 1e5})
+    assert ["macs"] == [limit.metric for limit in parts.limits]
+    assert [Complexity, Training] == kinds(parts.judges.search)
+
+
+def test_a_measured_limit_is_not_for_finalists():
+    parts = parts_of(limits={"latency_ms": 5.0})
+    assert parts.limits == parts.judges.search.limits
+    assert () == parts.judges.final.limits
+
+
+def test_a_run_with_several_objectives_ends_with_a_test_and_an_export(stripes, tmp_path):
+    result = morphogen.search(
+        "darts", stripes, strategy="nsga2", out=tmp_path / "run", trials=3, slots=2, executor="inline",
+        objectives=["accuracy", "params", "latency_ms"], limits={"latency_ms": 1000.0}, **QUICK,
+    )  # fmt: skip
+    assert result.exported
+    _, _, told = read(tmp_path / "run")
+    assert [] == [t.outcome.error for t in told if t.failed]
+    assert {"search", "random", "baselines", "retrain", "test"} == {t.phase for t in told}
+    searched = next(t for t in told if t.phase == "search")
+    assert {"accuracy", "params", "latency_ms"} <= set(searched.outcome.metrics)
+    assert 3 == len(searched.losses)
+
+
+def test_a_supernet_need_not_give_every_objective(stripes, tmp_path):
+    result = morphogen.search(
+        "darts", stripes, strategy="darts", out=tmp_path / "run", slots=2, executor="inline", control=False,
+        strategy_options={"epochs": 1}, objectives=["accuracy", "latency_ms"], **QUICK,
+    )  # fmt: skip
+    assert result.exported
+
+
+def test_an_address_of_ray_is_for_ray():
+    with pytest.raises(ValueError, match="is for the executor 'ray'"):
+        parts_of(ray_address="127.0.0.1:6379")
+
+
+def test_a_password_is_not_written_into_a_run_folder():
+    with pytest.raises(ValueError, match=r"~/\.pgpass") as raised:
+        parts_of(store="postgresql://me:secret@host/runs?study=one")
+    assert "secret" not in str(raised.value)
+
+
+def test_the_record_of_another_run_is_not_taken_over(stripes, tmp_path):
+    settings = {"strategy": "random-search", "trials": 1, "executor": "inline", "control": False, **QUICK}
+    address = f"sqlite:///{tmp_path / 'shared.sqlite'}"
+    first = morphogen.search("darts", stripes, out=tmp_path / "one", store=address, **settings)
+    assert first.exported
+    assert not (tmp_path / "one" / "trials.sqlite").exists()
+    with pytest.raises(morphogen.MorphogenError, match="has trials already"):
+        morphogen.search("darts", stripes, out=tmp_path / "two", store=address, **settings)
+    assert morphogen.resume(tmp_path / "one").winner.id == first.winner.id
