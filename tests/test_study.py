@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from morphogen.protocols import Context, Died, Phase, Stop
 from morphogen.store import Memory
 from morphogen.strategies import Each, RandomSearch, RegularizedEvolution
 from morphogen.study import MAX_DEATHS, Study, recorded
+from morphogen.testing.executor import SPACE, Calls
 from morphogen.testing.strategy import run
 from morphogen.trial import Outcome, Proposal, Trial
 from probes.asha import Asha
@@ -268,3 +270,29 @@ def test_the_logical_clock_keeps_workers_busy() -> None:
     finish, known, misjudged = utilization("finish", 0.3), utilization("logical", 0.0), utilization("logical", 0.3)
     assert known >= 0.95 * utilization("finish", 0.0)
     assert misjudged >= 0.80 * finish
+
+
+def test_what_a_trial_logs_is_heard_with_its_id() -> None:
+    heard = []
+
+    def judge(proposal, context):
+        context.log(1, {"loss": 0.5})
+        return Outcome({"loss": 0.25})
+
+    study = Study(SPACE, Memory(), Inline(), [Objective("loss")], listener=lambda *said: heard.append(said))
+    study.run_phase(Phase("all", lambda told: (RandomSearch(SPACE), Calls(judge)), lambda told: Stop(trials=2)))
+    assert [(0, 1.0, {"loss": 0.5}), (1, 1.0, {"loss": 0.5})] == heard
+
+
+def test_a_phase_aside_may_lack_what_is_sought() -> None:
+    sought = [Objective("loss"), Objective("latency_ms")]
+    judge = Calls(lambda proposal, context: Outcome({"loss": 0.25}))
+
+    def trials(aside):
+        study = Study(SPACE, Memory(), Inline(), sought)
+        start = (RandomSearch(SPACE), judge)
+        return study.run_phase(Phase("all", lambda told: start, lambda told: Stop(trials=1), aside=aside))
+
+    assert [(0.25, math.inf)] == [trial.losses for trial in trials(aside=True)]
+    with pytest.raises(KeyError, match="no metric 'latency_ms'"):
+        trials(aside=False)

@@ -367,7 +367,7 @@ def _run(config: Config, folder: Any, as_json: bool) -> None:
     )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = run.proceed(path, config, parts, progress)
+        result = run.proceed(path, config, parts, progress, progress.hear)
     except KeyboardInterrupt:
         progress.close()
         console.print(

@@ -14,9 +14,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, final
 
@@ -57,6 +58,7 @@ class Study:
         resources: What one trial may use.
         device: Where networks are trained.
         observer: Called with every event once it is durable.
+        listener: Called with a trial's id and what it logs, `(id, step, metrics)`, while it runs.
     """
 
     space: Space
@@ -71,6 +73,7 @@ class Study:
     resources: Resources = field(default_factory=Resources)
     device: str = "cpu"
     observer: Callable[[Event], None] | None = None
+    listener: Callable[[int, float, Mapping[str, float]], None] | None = None
 
     def __post_init__(self) -> None:
         if self.slots < 1:
@@ -188,7 +191,7 @@ class Study:
         while first.proposal.warm_start is not None:  # a continued trial has the seed of its first
             first = self.trials[first.proposal.warm_start]
         warm = trial.proposal.warm_start
-        return Context(
+        context = Context(
             seed=int(self._rng(first.id, TRIAL).integers(2**31)),
             folder=self.trial_folder(trial.id),
             warm_start=None if warm is None else self.trial_folder(warm),
@@ -198,6 +201,7 @@ class Study:
             if stop.partial and stop.until is not None
             else None,
         )
+        return context if self.listener is None else replace(context, log=partial(self.listener, trial.id))
 
     def trial_folder(self, id: int) -> Path | None:
         """The folder of a trial; None where the study keeps nothing."""

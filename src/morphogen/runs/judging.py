@@ -129,7 +129,7 @@ def _limited(
             exact = costs(space, lambda varying: network(varying, skeleton), data.image)
     limits = tuple(Limit(exact[metric], bound) for metric, bound in bounds.items() if metric in exact)
     measured = tuple(MeasuredLimit(metric, bound) for metric, bound in bounds.items() if metric not in exact)
-    return replace(space, limits=(*space.limits, *limits)), measured
+    return replace(space, limits=(*space.limits, *limits)) if limits else space, measured
 
 
 def _skeleton(space: Space, name: str, data: Data, options: Mapping[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
@@ -48,6 +49,8 @@ class Progress:
     _since: float = field(default=0.0, init=False)
     _last: float = field(default=0.0, init=False)
     _status: Status | None = field(default=None, init=False)
+    _heard: float = field(default=0.0, init=False)
+    _last_end: float = field(default=0.0, init=False)
     _begun: bool = field(default=False, init=False)
 
     def __call__(self, study: Study, event: Event | None) -> None:
@@ -72,10 +75,19 @@ class Progress:
             if error := event.body.get("error"):
                 self._failed += 1
                 self._say(f"[yellow]trial {event.trial} failed: {escape(str(error).splitlines()[0])}[/yellow]")
-            self._show(study)
+            self._last_end = time.monotonic()
+            self._write(self._line(study))
 
-    def _show(self, study: Study) -> None:
-        line = self._line(study)
+    def hear(self, trial: int, step: float, metrics: Mapping[str, float]) -> None:
+        """What a trial logs on its way is of interest where nothing ends for a while: in a supernet, a long training."""
+        now = time.monotonic()
+        if now - max(self._heard, self._last_end) < self.every:
+            return
+        self._heard = now
+        told = ", ".join(f"{escape(name)} {value:.4g}" for name, value in list(metrics.items())[:4])
+        self._write(f"[bold]{escape(self._phase or 'trial')}[/bold] · trial {trial}, epoch {step:g}: {told}")
+
+    def _write(self, line: str) -> None:
         if self.console.is_terminal:
             if self._status is None:
                 self._status = self.console.status(line)

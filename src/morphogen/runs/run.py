@@ -7,7 +7,7 @@ A run is a folder: `run.toml` (everything resolved), `trials.sqlite` (the record
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Watcher = Callable[[Study, Event | None], None]
 """Called with the study once it stands (None), with every event when it is durable, and when all phases are over (None)."""
+
+Listener = Callable[[int, float, Mapping[str, float]], None]
+"""Called with what a running trial logs: its id, the step (such as an epoch), metrics."""
 
 
 def search(
@@ -158,7 +161,9 @@ def new_folder(config: Config) -> Path:
     raise MorphogenError(f"there are 9,999 runs called runs/{stem}-N already: choose an --out")
 
 
-def proceed(folder: Path, config: Config, parts: Parts, watch: Watcher | None = None) -> Result:
+def proceed(
+    folder: Path, config: Config, parts: Parts, watch: Watcher | None = None, listen: Listener | None = None
+) -> Result:
     """Run all phases of a run folder, from what is recorded to the end, then conclude."""
     from morphogen.runs.conclusion import conclude
 
@@ -179,6 +184,7 @@ def proceed(folder: Path, config: Config, parts: Parts, watch: Watcher | None = 
                 resources=Resources(config.trial_seconds, config.trial_memory_mb, config.trial_cpus, config.trial_gpus),
                 device=parts.device,
             )
+            study.listener = listen
             if watch is not None:
                 study.observer = lambda event: watch(study, event)
                 watch(study, None)
