@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= runs/digits
 
-.PHONY: search test slow check lint clean
+.PHONY: search test slow check lint audit clean
 
 search: $(VENV)/.installed
 	$(BIN)/morphogen search examples/digits.toml --out $(OUT)
@@ -23,6 +23,12 @@ lint: $(VENV)/.installed
 
 check: lint test
 
+# known weaknesses of the pinned dependencies; needs the index's own service, and says what it could not ask for
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet pip-audit
+	.venv-audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip --progress-spinner off
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"morphogen needs Python 3.11 or later; $(PYTHON) is {sys.version.split()[0]}: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
@@ -30,4 +36,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-audit .mypy_cache .pytest_cache .ruff_cache
