@@ -21,6 +21,8 @@ from morphogen.objective import Objective
 __all__ = ["Config", "FinalConfig", "assign", "duration", "load", "objective", "parse", "save"]
 
 MAX_BYTES = 1_000_000
+MAX_DOTS = 1000
+"""In a line: `tomllib` takes minutes for a key of 50,000 parts."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MAXIMIZED = frozenset({"accuracy", "top5", "images_per_second", "auc", "f1"})
 
@@ -49,13 +51,13 @@ def objective(text: str) -> Objective:
 
 def _without_password(url: str) -> str:
     # it would be written into run.toml
-    if re.match(r"[a-z+]+://[^/@]*:[^/@]*@", url):
+    if re.match(r"[a-z+]+://[^/@]*:[^@]*@|.*[?&]password=", url):
         raise ValueError("keep the password out of the URL: libpq reads it from ~/.pgpass or from PGPASSWORD")
     return url
 
 
-Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class _Model(BaseModel):
@@ -86,6 +88,7 @@ class Config(_Model):
     strategy: str = "regularized-evolution"
     trials: Count | None = None
     budget: Seconds | None = None
+    core_hours: Annotated[float, Field(gt=0)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     split_seed: Annotated[int, Field(ge=0)] = 0
     slots: Count = 4
@@ -97,6 +100,8 @@ class Config(_Model):
     device: str = "cpu"
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     limits: dict[str, float] = Field(default_factory=dict)
+    latency_model: str | None = None
+    data_options: dict[str, Any] = Field(default_factory=dict)
     control: bool = True
     start: tuple[str, ...] = ()
     from_run: str | None = None
@@ -140,7 +145,10 @@ def load(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path} has {path.stat().st_size} bytes; a configuration has at most {MAX_BYTES}")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+            raise ValueError(f"{path} has a line with more than {MAX_DOTS} dots; no key is nested so deeply")
+        return tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -174,7 +182,7 @@ def assign(values: dict[str, Any], assignment: str) -> None:
         raise ValueError(f"--set {assignment}: write KEY=VALUE, such as training.epochs=8")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # of which a number with too many digits is one
         value = text
     *path, last = key.split(".")
     for part in path:

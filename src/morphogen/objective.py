@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 from morphogen.trial import Outcome, Trial
@@ -87,11 +87,13 @@ def judge(
     Raises:
         KeyError: A metric is missing that may not.
     """
-    return replace(
-        trial,
-        outcome=outcome,
+    return Trial(
+        trial.id,
+        trial.phase,
+        trial.proposal,
+        outcome,
         losses=tuple(math.inf if aside and o.metric not in outcome.metrics else o.loss(outcome) for o in objectives),
-        violation=sum(limit.excess(outcome) for limit in limits),
+        violation=sum(limit.excess(outcome) for limit in limits) if limits else 0.0,
     )
 
 

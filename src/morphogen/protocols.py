@@ -7,7 +7,7 @@ function from a space and data to a list of phases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,6 +154,10 @@ class Store(Protocol):
         """Everything that was appended, in order."""
         ...
 
+    def stream(self, after: int = 0) -> Iterator[Event]:
+        """The same without the first so many, one after the other: a record may be larger than the memory."""
+        ...
+
     def close(self) -> None:
         """Give up the lease. Idempotent."""
         ...
@@ -167,6 +171,7 @@ class Stop:
     Args:
         trials: The most trials it may ask.
         seconds: The most seconds that its trials may take together, those that are not told yet reckoned at the mean.
+        each: The seconds of a trial as long as none is told; 0: not known.
         until: The study's `elapsed` at which the phase ends whatever runs; what was not told by then is given up.
         partial: Whether a trial that `until` would cut short may count with what it has by then (its `context.deadline`).
     """
@@ -175,13 +180,14 @@ class Stop:
     seconds: float | None = None
     until: float | None = None
     partial: bool = False
+    each: float = 0.0
 
     def reached(self, asked: int, told: int, seconds: float) -> bool:
         """Whether to ask no more, after so many proposals, of which so many are told and took so many seconds."""
         if self.trials is not None and asked >= self.trials:
             return True
         # what is not told yet will take what the others took: else the last round of slots would overshoot
-        expected = seconds * asked / told if told else 0.0
+        expected = asked * (seconds / told if told else self.each)
         return self.seconds is not None and expected >= self.seconds
 
 

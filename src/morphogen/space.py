@@ -112,6 +112,8 @@ class Space:
         Raises:
             ValueError: An unknown choice or option, a missing choice, or an architecture outside the limits.
         """
+        if (code := self._direct(picks)) is not None:
+            return Architecture(self, code)
         read = self._read(picks)
         normal = {c.name: read[c.name] for c in self.active(read) if c.name in read}
         for choice in self.active(normal):
@@ -334,6 +336,43 @@ class Space:
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    @cached_property
+    def _plain(self) -> tuple[dict[str, tuple[int, dict[str, int]]], list[tuple[int, int, bytes]]] | None:
+        """For `_direct`: places, and of every condition the place, its parent's, and what that has to be."""
+        if self.limits or not all(c.single for c in self.choices):
+            return None
+        places = {c.name: (at, {o: values[o] for o in c.pickable}) for c, at, _, values in self._places.values()}
+        conditions = []
+        for choice in self.choices:
+            if (when := choice.when) is not None:
+                parent, numbers = places[when.choice]
+                any_of = bytes(numbers[o] for o in when.any_of if o in numbers)
+                conditions.append((places[choice.name][0], parent, any_of))
+        return places, conditions
+
+    def _direct(self, picks: Mapping[str, Any]) -> bytes | None:
+        """The code of a mapping in normal form, ten times as fast: resuming reads every architecture of a record.
+
+        None where it needs a closer look, or a message.
+        """
+        if self._plain is None or not isinstance(picks, dict):
+            return None
+        places, conditions = self._plain
+        code = bytearray(self._length)
+        try:
+            for name, option in picks.items():
+                at, values = places[name]
+                code[at] = values[option]
+        except (KeyError, TypeError):
+            return None
+        expected = len(places) - len(conditions)
+        for at, parent, any_of in conditions:
+            exists = code[parent] in any_of
+            if exists != (code[at] != 0):
+                return None
+            expected += exists
+        return bytes(code) if len(picks) == expected else None
 
     def _encode(self, picks: Mapping[str, Pick]) -> bytes:
         code = bytearray(self._length)

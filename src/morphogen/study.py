@@ -11,6 +11,7 @@ deliver outcomes; with more slots than workers they rarely wait for the clock.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import time
 from collections import deque
@@ -24,11 +25,23 @@ from typing import Literal, final
 import numpy as np
 
 from morphogen.objective import MeasuredLimit, Objective, judge
-from morphogen.protocols import Context, Died, Estimator, Event, Executor, Phase, Resources, Stop, Store, Strategy
+from morphogen.protocols import (
+    Context,
+    Died,
+    Estimator,
+    Event,
+    Executor,
+    MorphogenError,
+    Phase,
+    Resources,
+    Stop,
+    Store,
+    Strategy,
+)
 from morphogen.space import Space
 from morphogen.trial import Outcome, Proposal, Trial
 
-__all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Study", "recorded"]
+__all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Readable", "Study", "recorded"]
 
 ASK, TELL, TRIAL = 0, 1, 2
 """What randomness is for: `rng(seed, id, purpose)`."""
@@ -84,13 +97,22 @@ class Study:
         self.told: list[Trial] = []
         self.stopped_early: set[str] = set()  # phases that a deadline ended
         self._outcomes: dict[int, Outcome] = {}
-        self._arrival: dict[int, int] = {}
+        self._arrived: deque[int] = deque()  # finished and not told, in the order of arrival
+        self._superseded: set[int] = set()  # their checkpoints go as soon as nothing needs them
         self._deaths: dict[int, int] = {}
         self._running: dict[Future[Outcome], tuple[int, Estimator]] = {}
         self._recorded: dict[str, deque[tuple[int, int]]] = {}
         self._before = 0.0
-        for event in self.store.events():
-            self._replay(event)
+        # of trials: what is there, or may be. To ask the disk for every trial of a long record takes half as long as the rest
+        self._folders = set() if self.folder is None else _numbered(self.folder / "trials")
+        collects = gc.isenabled()
+        gc.disable()  # nothing of it is garbage, and looking for some takes a fifth of the time
+        try:
+            for event in self.store.stream():
+                self._replay(event)
+        finally:
+            if collects:
+                gc.enable()
         self._started = time.monotonic()
 
     @property
@@ -115,6 +137,7 @@ class Study:
         now, asked, seconds = 0.0, 0, 0.0
         while True:
             fresh: list[tuple[Trial, int]] = []
+            begun: list[Trial] = []
             while len(pending) < self.slots:
                 over = stop.reached(asked, len(told), seconds) or self._late(stop.until)
                 trial = self._next(phase.name, strategy, list(pending.values()), len(told), fresh, over)
@@ -122,8 +145,9 @@ class Study:
                     break
                 asked += 1
                 pending[trial.id] = trial
+                begun.append(trial)
                 heapq.heappush(clock, (now + estimator.cost(trial.proposal), trial.id))
-            self._submit_all(estimator, pending.values(), fresh, stop)
+            self._submit_all(estimator, begun, fresh, stop)
             if not pending:
                 break
             first = self._first(clock, pending, stop)
@@ -131,14 +155,14 @@ class Study:
                 self.stopped_early.add(phase.name)
                 break
             now, id = first
-            outcome = self._outcomes[id]
+            outcome = self._outcomes.pop(id)
             seconds += outcome.seconds
             trial = judge(pending.pop(id), outcome, self.objectives, self.limits, aside=phase.aside)
             self.trials[id] = trial
             told.append(trial)
             self.told.append(trial)
             strategy.tell(trial, self._rng(id, TELL))
-            self._tidy(trial, best, phase.keep)
+            self._tidy(trial, pending.values(), best, phase.keep)
         return told
 
     # --- asking ---------------------------------------------------------------------------------------------------
@@ -171,18 +195,18 @@ class Study:
         return trial
 
     def _submit_all(
-        self, estimator: Estimator, pending: Iterable[Trial], fresh: Sequence[tuple[Trial, int]], stop: Stop
+        self, estimator: Estimator, begun: Iterable[Trial], fresh: Sequence[tuple[Trial, int]], stop: Stop
     ) -> None:
-        """Make the new proposals durable in one commit, then start what is neither running nor finished."""
+        """Make the new proposals durable in one commit, then start what is not recorded as finished."""
         self._record(
             [Event("asked", t.id, {"phase": t.phase, "told": told, "proposal": t.proposal.json}) for t, told in fresh]
         )
-        running = {id for id, _ in self._running.values()}
-        for trial in pending:
-            if trial.id not in running and trial.id not in self._outcomes:
+        for trial in begun:
+            if trial.id not in self._outcomes:
                 self._submit(estimator, trial, stop)
 
     def _submit(self, estimator: Estimator, trial: Trial, stop: Stop) -> None:
+        self._folders.add(trial.id)
         future = self.executor.submit(estimator, trial.proposal, self._context(trial, stop))
         self._running[future] = trial.id, estimator
 
@@ -208,6 +232,9 @@ class Study:
         return None if self.folder is None else self.folder / "trials" / str(id)
 
     def _rng(self, id: int, purpose: int) -> np.random.Generator:
+        if max(self.seed, id) < 2**32:  # the same numbers, in two thirds of the time: there are two of them a trial
+            entropy = np.array((self.seed, id, purpose), dtype=np.uint32)
+            return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
         return np.random.default_rng((self.seed, id, purpose))
 
     # --- finishing ------------------------------------------------------------------------------------------------
@@ -221,16 +248,17 @@ class Study:
                     return None
             heapq.heappop(clock)
             return now, id
-        while not (arrived := [id for id in pending if id in self._outcomes]):
+        while (first := next((id for id in self._arrived if id in pending), None)) is None:
             if not self._collect(stop):
                 return None
-        return 0.0, min(arrived, key=self._arrival.__getitem__)
+        self._arrived.remove(first)  # what is before it, an earlier phase has given up
+        return 0.0, first
 
     def _collect(self, stop: Stop) -> bool:
         """Wait for workers; record what they bring. False where time ran out: what still runs is given up."""
         until = stop.until
         timeout = None if until is None else max(0.0, until - self.elapsed)
-        done = self.executor.wait(list(self._running), timeout)
+        done = self.executor.wait(self._running.keys(), timeout)
         if not done and self._late(until):
             for future in self._running:
                 future.cancel()
@@ -258,32 +286,44 @@ class Study:
         return True
 
     def _finish(self, id: int, outcome: Outcome) -> None:
-        self._arrival[id] = len(self._arrival)
         self._outcomes[id] = outcome
+        if self.order == "finish":
+            self._arrived.append(id)
 
     def _late(self, until: float | None) -> bool:
         return until is not None and self.elapsed >= until
 
-    def _tidy(self, trial: Trial, best: list[Trial], keep: int) -> None:
-        """Drop the checkpoints that nothing will go on from: of a continued trial, and of all but the best few."""
-        own = self.trial_folder(trial.id)
-        if own is None:
+    def _tidy(self, trial: Trial, pending: Iterable[Trial], best: list[Trial], keep: int) -> None:
+        """Drop the checkpoints that nothing will go on from: of a continued trial, and of all but the best few.
+
+        What the newest trial or one that is not told yet begins with is kept, however many are better by now: those that
+        are asked one after another often begin with the same.
+        """
+        if self.folder is None:
             return
-        if trial.proposal.warm_start is not None and any(own.glob("*.pt")):
-            self._drop(trial.proposal.warm_start)
+        before = trial.proposal.warm_start
+        if (
+            before is not None
+            and self.trials[before].proposal.fidelity  # else it competes with the best
+            and any((self.folder / "trials" / str(trial.id)).glob("*.pt"))
+        ):
+            self._superseded.add(before)
         if not trial.proposal.fidelity:  # a lower rung may still be promoted
             best.append(trial)
             best.sort(key=lambda t: (t.violation, t.losses, t.id))
-            for worse in best[keep:]:
-                self._drop(worse.id)
+            self._superseded.update(worse.id for worse in best[keep:])
             del best[keep:]
+        needed = {t.proposal.warm_start for t in (*pending, self.trials[-1])}
+        for id in self._superseded - needed:
+            self._drop(id)
+        self._superseded &= needed
 
     def _drop(self, id: int) -> None:
-        folder = self.trial_folder(id)
-        if folder is not None and folder.is_dir():
+        if id in self._folders and (folder := self.trial_folder(id)) is not None:
             for pattern in ("*.pt", "*.safetensors"):
                 for file in folder.glob(pattern):
                     file.unlink(missing_ok=True)
+            self._folders.remove(id)
 
     # --- the record -----------------------------------------------------------------------------------------------
 
@@ -298,27 +338,73 @@ class Study:
                 self.observer(event)
 
     def _replay(self, event: Event) -> None:
-        self._before = max(self._before, float(event.body.get("at", 0.0)))
-        if event.kind == "asked":
-            trial = Trial(event.trial, event.body["phase"], Proposal.from_json(event.body["proposal"], self.space))
-            self.trials.append(trial)
-            self._recorded.setdefault(trial.phase, deque()).append((trial.id, int(event.body["told"])))
-        elif event.kind == "died":
-            self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
-        else:
-            self._finish(event.trial, Outcome.from_json(event.body, self.space))
+        with Readable(event):
+            self._before = max(self._before, float(event.body.get("at", 0.0)))
+            if (event.trial == len(self.trials)) != (event.kind == "asked") or event.trial > len(self.trials):
+                raise ValueError("it is not its turn")
+            if event.kind == "asked":
+                trial = _asked(event, self.space)
+                self.trials.append(trial)
+                self._recorded.setdefault(trial.phase, deque()).append((trial.id, int(event.body["told"])))
+            elif event.kind == "died":
+                self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
+            else:
+                self._finish(event.trial, _finished(event, self.space))
+
+
+def _asked(event: Event, space: Space) -> Trial:
+    """The trial that was asked. What names a folder is a number, whatever somebody has put into the record."""
+    proposal, phase = Proposal.from_json(event.body["proposal"], space), event.body["phase"]
+    warm = proposal.warm_start
+    if warm is not None and (type(warm) is not int or not 0 <= warm < event.trial):
+        raise ValueError("it continues no earlier trial")
+    if not (isinstance(phase, str) and isinstance(proposal.fidelity, dict) and isinstance(proposal.origin, dict)):
+        raise TypeError("its phase, fidelity or origin is none")
+    if proposal.fidelity and not all(isinstance(amount, int | float) for amount in proposal.fidelity.values()):
+        raise TypeError("its fidelity is no number")
+    return Trial(event.trial, phase, proposal)
+
+
+def _finished(event: Event, space: Space) -> Outcome:
+    outcome = Outcome.from_json(event.body, space)
+    if outcome.error is not None and not isinstance(outcome.error, str):
+        raise TypeError("its error is no text")
+    return outcome
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A `with` that says of what cannot be read which event it is; a generator would cost more than the reading."""
+
+    event: Event
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ArithmeticError | AttributeError | LookupError | TypeError | ValueError):
+            raise MorphogenError(
+                f"the record cannot be read: '{self.event.kind}' of trial {self.event.trial} is not what this run "
+                f"would have recorded ({error}). Nothing was changed; restore a copy of it"
+            ) from None
+
+
+def _numbered(folder: Path) -> set[int]:
+    return {int(path.name) for path in folder.iterdir() if path.name.isdecimal()} if folder.is_dir() else set()
 
 
 def recorded(
     events: Iterable[Event], space: Space, objectives: Sequence[Objective], limits: Sequence[MeasuredLimit] = ()
 ) -> list[Trial]:
-    """The trials of a record, by id, judged where they are finished."""
-    trials: list[Trial] = []
+    """The trials of a record, or of its end, by id; judged where they are finished."""
+    trials: dict[int, Trial] = {}
     for event in events:
         if event.kind == "asked":
-            trials.append(Trial(event.trial, event.body["phase"], Proposal.from_json(event.body["proposal"], space)))
-        elif event.kind == "finished":
-            outcome = Outcome.from_json(event.body, space)
+            with Readable(event):
+                trials[event.trial] = _asked(event, space)
+        elif event.kind == "finished" and event.trial in trials:
+            with Readable(event):
+                outcome = _finished(event, space)
             # no phase is known here; what may not be missing has stopped the run
             trials[event.trial] = judge(trials[event.trial], outcome, objectives, limits, aside=True)
-    return trials
+    return list(trials.values())

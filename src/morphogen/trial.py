@@ -17,6 +17,9 @@ Fidelity = Mapping[str, float]
 FULL: Fidelity = {}
 """Everything: the estimator's own full amount on every axis."""
 
+_NOTHING: Mapping[str, Any] = {}
+"""One for all: a record has a million of them."""
+
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """What `context.log(step, ...)` wrote: metric -> `(step, value)` pairs."""
 
@@ -55,7 +58,7 @@ class Proposal:
         """Read what `json` wrote, for the same space."""
         picks = body["architecture"]
         architecture = None if picks is None else space.architecture(picks)
-        return Proposal(architecture, body.get("fidelity", {}), body.get("warm_start"), body.get("origin", {}))
+        return Proposal(architecture, body.get("fidelity", FULL), body.get("warm_start"), body.get("origin", _NOTHING))
 
 
 @final
@@ -95,7 +98,9 @@ class Outcome:
         found = body.get("found")
         return Outcome(
             {k: float(v) for k, v in body["metrics"].items()},
-            {k: [(float(s), float(v)) for s, v in points] for k, points in body.get("curves", {}).items()},
+            {k: [(float(s), float(v)) for s, v in points] for k, points in body["curves"].items()}
+            if "curves" in body
+            else _NOTHING,
             None if found is None else space.architecture(found),
             float(body.get("seconds", 0.0)),
             body.get("error"),

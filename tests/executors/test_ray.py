@@ -285,3 +285,70 @@ def test_a_study_outlives_a_node_of_its_cluster(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert 0 == done.returncode, done.stderr
     assert {"same": True, "asked": 20, "finished": 20, "died": 1} == json.loads(done.stdout.splitlines()[-1])
+
+
+HEAD = """
+import json, sys, threading, time
+from pathlib import Path
+from morphogen import store as stores
+from morphogen.executors import Inline, Ray
+from morphogen.objective import Objective
+from morphogen.protocols import Phase, Stop
+from morphogen.strategies import RandomSearch
+from morphogen.study import Study
+from morphogen.testing.executor import SPACE, Calls
+from morphogen.trial import Outcome
+
+folder = Path(sys.argv[2])
+marker = folder / "begun"
+
+def judges(proposal, context):
+    if context.folder.name == "5" and not marker.exists():
+        marker.touch()
+        time.sleep(600)
+    return Outcome({"loss": float(context.seed % 1000)})
+
+def trials(executor, store):
+    study = Study(SPACE, store, executor, [Objective("loss")], folder=folder)
+    told = study.run([Phase("all", lambda told: (RandomSearch(SPACE), Calls(judges)), lambda told: Stop(20))])
+    return [(trial.id, trial.proposal, trial.outcome.metrics, trial.outcome.error) for trial in told]
+
+def behead():
+    while not marker.exists():
+        time.sleep(0.05)
+    cluster.head_node.kill_gcs_server()
+    cluster.head_node.kill_raylet()
+
+store = stores.open(folder / "trials.sqlite")
+if sys.argv[1] == "run":
+    from ray.cluster_utils import Cluster
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1), cluster.add_node(num_cpus=1)]
+    threading.Thread(target=behead, daemon=True).start()
+    trials(Ray(2, address=cluster.address), store)
+else:
+    before = dict(store.counts())
+    found = trials(Inline(), store)
+    print(json.dumps({"same": found == trials(Inline(), stores.open("memory:")), "before": before, **store.counts()}))
+"""
+
+
+@pytest.mark.slow
+def test_a_study_whose_head_node_is_lost_ends_and_is_gone_on_with(tmp_path):
+    """Ray ends a driver that cannot reach the head for a minute (here: 5 s) and says so; the record is whole."""
+    environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "RAY_USAGE_STATS_ENABLED": "0"}
+    environment |= {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+
+    def driver(how: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-c", HEAD, how, str(tmp_path)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+
+    lost = driver("run")
+    assert 1 == lost.returncode
+    assert "Failed to connect to GCS" in lost.stderr
+    resumed = driver("resume")
+    assert 0 == resumed.returncode, resumed.stderr
+    told = json.loads(resumed.stdout.splitlines()[-1])
+    assert told["same"]
+    assert 20 == told["finished"] == told["asked"]
+    assert told["before"]["finished"] >= 2

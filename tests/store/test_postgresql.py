@@ -1,12 +1,14 @@
 """The record in PostgreSQL, on a server that these tests start: leases, kill -9, a server that restarts."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -113,7 +115,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def url(server, request) -> str:
-    return server.url(re.sub(r"\W", "-", request.node.name)[-48:].strip("-"))
+    return server.url(re.sub(r"\W", "-", request.node.name)[-48:].strip("-_"))
 
 
 class TestPostgresql(StoreSuite):
@@ -270,6 +272,73 @@ def test_a_server_that_does_not_come_back_is_told_in_one_line(server, url, monke
     opened.append([Event("finished", 0, {})])
     assert 2 == len(opened.events())
     opened.close()
+
+
+# --- as a person runs it --------------------------------------------------------------------------------------------
+
+
+def morphogen(*words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "morphogen.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def searching(folder: Path, *more: str) -> list[str]:
+    return ["search", "--table", "toy", "--trials", "60", "--seed", "3", "--out", str(folder), *more]
+
+
+def listed(folder: Path) -> list[dict[str, object]]:
+    done = morphogen("status", str(folder), "--json", "--last", "all")
+    assert done.returncode == 0, done.stderr
+    return [{k: v for k, v in trial.items() if k != "seconds"} for trial in json.loads(done.stdout)["trials"]]
+
+
+def recorded(url: str) -> int:
+    try:
+        with closing(store.open(url, readonly=True)) as reader:
+            return sum(reader.counts().values())
+    except MorphogenError:  # it is not there yet
+        return 0
+
+
+def test_a_search_in_a_database_is_killed_resumed_and_ends_as_one_in_a_file(url, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert morphogen(*searching(whole)).returncode == 0
+    command = [sys.executable, "-m", "morphogen.cli", *searching(cut, "--store", url)]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while driver.poll() is None and recorded(url) < 30:
+        time.sleep(0.01)
+    driver.kill()
+    assert -9 == driver.wait(timeout=60)
+    done = morphogen("status", str(cut), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["asked"] >= 15
+    done = morphogen("resume", str(cut))
+    assert done.returncode == 0, done.stderr
+    assert "trials are recorded; going on from there" in done.stdout
+    assert listed(whole) == listed(cut)
+    assert not (cut / "trials.sqlite").exists()
+
+
+def test_a_search_is_refused_where_another_one_has_its_record(url, tmp_path):
+    assert morphogen(*searching(tmp_path / "one", "--store", url)).returncode == 0
+    refused = morphogen(*searching(tmp_path / "other", "--store", url))
+    assert 1 == refused.returncode
+    assert "has trials already" in refused.stderr
+    assert 1 == len(refused.stderr.splitlines())
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_search_whose_server_is_gone_says_so_in_one_line(server, url, tmp_path):
+    folder = tmp_path / "run"
+    assert morphogen(*searching(folder, "--store", url)).returncode == 0
+    server.stop()
+    try:
+        refused = morphogen("status", str(folder))
+    finally:
+        server.start()
+    assert 1 == refused.returncode
+    assert "cannot be reached" in refused.stderr
+    assert 1 == len(refused.stderr.splitlines())
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A user's own store: a JSON file; and a run put together from parts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ class Lines:
 
     def events(self) -> Sequence[Event]:
         return [Event(*json.loads(line)) for line in self._file.read_text().splitlines()]
+
+    def stream(self, after: int = 0) -> Iterator[Event]:
+        yield from self.events()[after:]
 
     def close(self) -> None:
         pass

@@ -70,8 +70,11 @@ def random_arm(space: Space, estimator: Estimator, until: float | None = None) -
     control of every search."""
 
     def stop(told: Sequence[Trial]) -> Stop:
-        spent = [t.outcome.seconds for t in told if t.phase in (SUPERNET, SEARCH) and t.outcome is not None]
-        return Stop(seconds=sum(spent), until=until)
+        spent = {
+            p: [t.outcome.seconds for t in told if t.phase == p and t.outcome is not None] for p in (SUPERNET, SEARCH)
+        }
+        # a search of many slots and few trials, as of short ones by rungs, would else be outspent by the first round
+        return Stop(seconds=sum(map(sum, spent.values())), until=until, each=max(spent[SEARCH], default=0.0))
 
     return Phase(RANDOM, lambda told: (Deduplicated(RandomSearch(space), space), estimator), stop)
 
@@ -87,8 +90,16 @@ def finalists(told: Sequence[Trial], phase: str, count: int) -> list[Trial]:
     return list(found.values())[:count]
 
 
-def retrain(estimator: Estimator, arms: Sequence[str], count: int, seeds: int, until: float | None = None) -> Phase:
+def retrain(
+    estimator: Estimator,
+    arms: Sequence[str],
+    count: int,
+    seeds: int,
+    until: Callable[[], float | None] = lambda: None,
+) -> Phase:
     """Train the finalists of each arm with several seeds; a seed of all of them before the next seed of any.
+
+    `until` is asked when the phase begins: by then it is known better what comes after it.
 
     The best of many noisy trials is biased upwards; what is compared and announced is the mean of fresh trainings.
     """
@@ -105,7 +116,7 @@ def retrain(estimator: Estimator, arms: Sequence[str], count: int, seeds: int, u
         ]
         return Each(proposals), estimator
 
-    return Phase(RETRAIN, start, lambda told: Stop(until=until, partial=True), keep=count * seeds * len(arms))
+    return Phase(RETRAIN, start, lambda told: Stop(until=until(), partial=True), keep=count * seeds * len(arms))
 
 
 def means(told: Sequence[Trial], arm: str) -> list[list[Trial]]:

@@ -15,6 +15,7 @@ from morphogen.objective import best
 from morphogen.protocols import Event
 from morphogen.runs.assembly import Parts
 from morphogen.study import Study
+from morphogen.trial import Trial
 
 __all__ = ["Progress", "clock"]
 
@@ -51,6 +52,8 @@ class Progress:
     _status: Status | None = field(default=None, init=False)
     _heard: float = field(default=0.0, init=False)
     _last_end: float = field(default=0.0, init=False)
+    _told: int = field(default=0, init=False)
+    _best: Trial | None = field(default=None, init=False)
     _begun: bool = field(default=False, init=False)
 
     def __call__(self, study: Study, event: Event | None) -> None:
@@ -103,7 +106,9 @@ class Progress:
         words = [f"[bold]{escape(self._phase)}[/bold] {self._finished}" + (f"/{total}" if total else "")]
         if self._failed:
             words.append(f"{self._failed} failed")
-        incumbent = best(t for t in study.told if t.phase == self._phase)
+        # only what is new: in a long run, all of it would take longer than the trial
+        new, self._told = study.told[self._told :], len(study.told)
+        incumbent = self._best = best(t for t in (self._best, *new) if t is not None and t.phase == self._phase)
         if incumbent is not None:
             first = self.parts.objectives[0]
             words.append(f"best {escape(first.metric)} {first.metric_value(incumbent.loss):.4f} (trial {incumbent.id})")

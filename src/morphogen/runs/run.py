@@ -17,6 +17,8 @@ from morphogen.objective import best
 from morphogen.protocols import Event, MorphogenError, Resources
 from morphogen.runs import earlier
 from morphogen.runs.assembly import Parts, assemble, nameless
+from morphogen.runs.rehearsal import Rehearsal
+from morphogen.runs.tally import Tally
 from morphogen.space import Space
 from morphogen.store import open as open_store
 from morphogen.study import Study, recorded
@@ -142,7 +144,7 @@ def where(folder: Path, config: Config) -> str | Path:
 def _check_unused(address: str) -> None:
     store = open_store(address)
     try:
-        if store.events():
+        if next(iter(store.stream()), None) is not None:
             raise MorphogenError(
                 f"the store {address} has trials already: resume the folder of that run, or name another one"
             )
@@ -168,7 +170,13 @@ def proceed(
     from morphogen.runs.conclusion import conclude
 
     store = open_store(where(folder, config))
+    tally = Tally(parts.objectives, parts.limits).read(folder)
+    rehearsal = Rehearsal(folder)
     try:
+        if parts.plan.budget is not None and parts.data is not None:
+            parts.plan.reserve.measure = rehearsal.seconds
+            rehearsal.start()
+        tally.catch_up(store)
         workers = parts.executor()
         try:
             study = Study(
@@ -185,8 +193,15 @@ def proceed(
                 device=parts.device,
             )
             study.listener = listen
+            count = tally.keeping(folder)
+
+            def saw(event: Event) -> None:
+                count(event)
+                if watch is not None:
+                    watch(study, event)
+
+            study.observer = saw
             if watch is not None:
-                study.observer = lambda event: watch(study, event)
                 watch(study, None)
             for phase in parts.phases:
                 study.run_phase(phase)
@@ -198,6 +213,8 @@ def proceed(
             workers.close()
         return conclude(folder, config, parts, study.told, study.elapsed)
     finally:
+        rehearsal.close()
+        tally.write(folder)
         store.close()
 
 
@@ -214,6 +231,6 @@ def read(folder: Path, **objects: Any) -> tuple[Config, Parts, list[Trial]]:
     parts = assemble(config, **objects)
     store = open_store(where(folder, config), readonly=True)
     try:
-        return config, parts, recorded(store.events(), parts.space, parts.objectives, parts.limits)
+        return config, parts, recorded(store.stream(), parts.space, parts.objectives, parts.limits)
     finally:
         store.close()

@@ -11,8 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from morphogen.config import Config
-from morphogen.objective import Objective, best
+from morphogen.objective import Objective
+from morphogen.protocols import Event, Store
 from morphogen.runs import run
+from morphogen.runs.assembly import assemble
+from morphogen.runs.tally import Tally
+from morphogen.store import open as open_store
+from morphogen.study import recorded
 from morphogen.trial import Trial
 
 __all__ = ["Status", "status", "trial_json"]
@@ -20,8 +25,26 @@ __all__ = ["Status", "status", "trial_json"]
 
 def status(folder: Path, last: int | None = 10) -> Status:
     """Read a run's record; `last` trials are listed, None for all."""
-    config, parts, trials = run.read(folder)
-    return Status(folder, config, parts.objectives, trials, last)
+    config = run.read_config(folder)
+    parts = assemble(config)
+    store = open_store(run.where(folder, config), readonly=True)
+    try:
+        tally = Tally(parts.objectives, parts.limits).read(folder).catch_up(store)
+        events = store.stream() if last is None else _end(store, tally.events, last)
+        listed = recorded(events, parts.space, parts.objectives, parts.limits)
+    finally:
+        store.close()
+    return Status(folder, config, parts.objectives, tally, listed if last is None else listed[-last:] if last else [])
+
+
+def _end(store: Store, events: int, trials: int) -> list[Event]:
+    """The end of a record, with at least so many trials and all that is recorded of them."""
+    span = 64 + 4 * trials
+    while True:
+        end = list(store.stream(max(0, events - span)))
+        if span >= events or sum(e.kind == "asked" for e in end) >= trials:
+            return end
+        span *= 4
 
 
 @final
@@ -32,39 +55,31 @@ class Status:
     folder: Path
     config: Config
     objectives: tuple[Objective, ...]
-    trials: list[Trial]
-    last: int | None
+    tally: Tally
+    listed: list[Trial]
+    """The trials to list."""
 
     @property
     def summary(self) -> dict[str, Any]:
         """Counts, seconds and the best trial, for every phase."""
-        phases: dict[str, Any] = {}
-        for name in dict.fromkeys(t.phase for t in self.trials):
-            trials = [t for t in self.trials if t.phase == name]
-            finished = [t for t in trials if t.outcome is not None]
-            incumbent = best(finished)
-            phases[name] = {
-                "asked": len(trials),
-                "finished": len(finished),
-                "failed": sum(t.failed for t in finished),
-                "seconds": sum(t.outcome.seconds for t in finished if t.outcome is not None),
-                "best": None if incumbent is None else {"id": incumbent.id, **trial_json(incumbent)["metrics"]},
+        phases = {
+            name: {
+                "asked": count.asked,
+                "finished": count.finished,
+                "failed": count.failed,
+                "seconds": count.seconds,
+                "best": count.best,
             }
+            for name, count in self.tally.phases.items()
+        }
         return {
             "folder": str(self.folder),
             "space": self.config.space if self.config.table is None else self.config.table,
             "strategy": self.config.strategy,
-            "asked": len(self.trials),
-            "finished": sum(t.outcome is not None for t in self.trials),
-            "failed": sum(t.failed for t in self.trials),
+            **{key: sum(p[key] for p in phases.values()) for key in ("asked", "finished", "failed")},
             "concluded": (self.folder / "result.json").is_file(),
             "phases": phases,
         }
-
-    @property
-    def listed(self) -> list[Trial]:
-        """The trials to list."""
-        return self.trials if self.last is None else self.trials[len(self.trials) - min(self.last, len(self.trials)) :]
 
     @property
     def json(self) -> dict[str, Any]:
@@ -79,7 +94,9 @@ class Status:
         for name, p in summary["phases"].items():
             metric = p["best"].get(self.objectives[0].metric) if p["best"] else None
             numbers = [str(p["asked"]), str(p["finished"]), str(p["failed"]), f"{p['seconds']:.1f}"]
-            phases.add_row(escape(name), *numbers, "" if metric is None else f"{metric:.4f} (trial {p['best']['id']})")
+            phases.add_row(
+                escape(name), *numbers, "" if metric is None else f"{float(metric):.4f} (trial {p['best']['id']})"
+            )
         console.print(phases)
         trials = Table("trial", "phase", "state", self.objectives[0].metric, "seconds", "architecture", box=None)
         for t in self.listed:

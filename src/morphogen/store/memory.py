@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import final
 
 from morphogen.protocols import Event, MorphogenError
@@ -32,6 +32,10 @@ class Memory:
     def events(self) -> list[Event]:
         """Everything that was appended, in order."""
         return decode(self._rows, "memory:")
+
+    def stream(self, after: int = 0) -> Iterator[Event]:
+        """The same without the first so many, one after the other."""
+        yield from decode(self._rows[after:], "memory:")
 
     def counts(self) -> Mapping[str, int]:
         """How many events there are of each kind."""

@@ -16,6 +16,8 @@ from morphogen.store.lease import Lease
 __all__ = ["SCHEMA_VERSION", "Sql", "create_schema"]
 
 SCHEMA_VERSION = 1
+CHUNK = 10_000
+"""Events that are read at a time."""
 
 METADATA = MetaData()
 EVENTS = Table(
@@ -55,6 +57,7 @@ class Sql:
     ) -> None:
         self._engine, self._name, self._lease, self._explain = engine, name, lease, explain
         self._open = True
+        self._last: int | None = None  # number of the last event; there is one writer
         self._check_version()
 
     def append(self, events: Sequence[Event]) -> None:
@@ -66,16 +69,31 @@ class Sql:
         if not self._open or self._lease is None:
             state = "open for reading only" if self._open else "closed"
             raise MorphogenError(f"{self._name} is {state}: nothing can be added")
-        rows = [dict(zip(("kind", "trial", "body"), encode(event), strict=True)) for event in events]
-        if rows:
-            with self._explained(), self._engine.begin() as connection:
-                connection.execute(insert(EVENTS), rows)
+        encoded = [encode(event) for event in events]
+        if not encoded:
+            return
+        with self._explained(), self._engine.begin() as connection:
+            if (last := self._last) is None:
+                last = connection.execute(select(func.max(EVENTS.c.n))).scalar() or 0
+            self._last = None  # where the commit fails, nobody knows
+            rows = [{"n": n, "kind": k, "trial": t, "body": b} for n, (k, t, b) in enumerate(encoded, last + 1)]
+            connection.execute(insert(EVENTS), rows)
+        self._last = last + len(rows)
 
     def events(self) -> list[Event]:
         """Everything that was appended, in order."""
-        with self._explained(), self._engine.connect() as connection:
-            rows = connection.execute(select(EVENTS.c.kind, EVENTS.c.trial, EVENTS.c.body).order_by(EVENTS.c.n)).all()
-        return decode(rows, self._name)
+        return list(self.stream())
+
+    def stream(self, after: int = 0) -> Iterator[Event]:
+        """The same without the first so many, one after the other: a record may be larger than the memory."""
+        columns = select(EVENTS.c.kind, EVENTS.c.trial, EVENTS.c.body, EVENTS.c.n).order_by(EVENTS.c.n).limit(CHUNK)
+        while True:
+            with self._explained(), self._engine.connect() as connection:
+                rows = connection.execute(columns.where(EVENTS.c.n > after)).all()
+            if not rows:
+                return
+            yield from decode(rows, self._name)
+            after = rows[-1].n
 
     def counts(self) -> Mapping[str, int]:
         """How many events there are of each kind, without parsing any."""

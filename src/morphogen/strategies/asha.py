@@ -158,12 +158,19 @@ class Inner:
     """
 
     strategy: Strategy
+    plains: dict[int, tuple[Trial, Trial]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Pending trials and how they are told, by id: making them anew for each proposal is slow with many workers."""
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
         """What it would try next."""
         if self._all:
             return self.strategy.ask(pending, rng)
-        return self.strategy.ask([self._plain(t) for t in pending if t.proposal.warm_start is None], rng)
+        plains, self.plains = self.plains, {}
+        for trial in pending:
+            if trial.proposal.warm_start is None:
+                known = plains.get(trial.id)
+                self.plains[trial.id] = known if known and known[0] is trial else (trial, self._plain(trial))
+        return self.strategy.ask([plain for _, plain in self.plains.values()], rng)
 
     def tell(self, trial: Trial, rng: np.random.Generator) -> None:
         """Every trial, or the first of each proposal of its own."""

@@ -42,6 +42,16 @@ class StoreSuite:
         assert events == list(store.events())
         store.close()
 
+    def test_events_can_be_read_one_after_the_other_from_any_on(self, tmp_path: Path) -> None:
+        store = self.make(tmp_path)
+        events = [Event("asked", id, {"id": id}) for id in range(7)]
+        for event in events:
+            store.append([event])
+        for after in (0, 3, 6, 7, 8):
+            assert events[after:] == list(store.stream(after))
+        assert events == list(store.stream())
+        store.close()
+
     def test_a_new_store_is_empty_and_appending_nothing_leaves_it_so(self, tmp_path: Path) -> None:
         store = self.make(tmp_path)
         store.append([])

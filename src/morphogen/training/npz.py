@@ -64,7 +64,10 @@ def _read(path: Path) -> dict[str, Any]:
         loaded = np.load(file, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise zipfile.BadZipFile("it is a single array")
-        return {name: loaded[name] for name in loaded.files}
+        try:
+            return {name: loaded[name] for name in loaded.files}
+        except MemoryError as error:
+            raise ValueError(f"it claims to be larger than the memory: {error}") from None
 
 
 def _line(error: BaseException) -> str:

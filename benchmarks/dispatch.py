@@ -1,0 +1,87 @@
+"""Trials that do nothing, through the whole loop and a record on disk: how many a second an executor dispatches.
+
+    python benchmarks/dispatch.py processes|ray|inline [--trials 500] [--workers 2] [--slots 16] [--seconds LIMIT]
+
+Prints the trials a second from the first outcome to the last, the driver's CPU for each, and beside them the commits a
+second that the same disk takes, which bound what a run can record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from morphogen.estimators.toy import toy_space
+from morphogen.executors import Inline, Processes, Ray
+from morphogen.objective import Objective
+from morphogen.protocols import Context, Event, Executor, Phase, Resources, Stop
+from morphogen.store import open as open_store
+from morphogen.strategies import RandomSearch
+from morphogen.study import Study
+from morphogen.trial import Outcome, Proposal
+
+
+@dataclass(frozen=True)
+class Nothing:
+    measured: frozenset[str] = frozenset()
+
+    def __call__(self, proposal: Proposal, context: Context) -> Outcome:
+        return Outcome({"accuracy": 0.5}, seconds=1e-6)
+
+    def cost(self, proposal: Proposal) -> float:
+        return 1.0
+
+
+def commits(folder: Path, count: int = 200) -> float:
+    """Durable commits of two small events, a second."""
+    body = {"text": "x" * 300}
+    with closing(open_store(folder / "commits.sqlite")) as store:
+        began = time.perf_counter()
+        for id in range(count):
+            store.append([Event("asked", id, body), Event("finished", id, body)])
+    return count / (time.perf_counter() - began)
+
+
+def dispatch(executor: Executor, folder: Path, trials: int, slots: int, seconds: float | None) -> tuple[float, float]:
+    """Trials a second, and milliseconds of the driver's CPU for each."""
+    space, ends, cpu = toy_space(), list[float](), list[float]()
+
+    def saw(event: Event) -> None:
+        if event.kind == "finished":
+            ends.append(time.perf_counter())
+            cpu.append(time.process_time())
+
+    with closing(open_store(folder / "trials.sqlite")) as store:
+        objectives = (Objective("accuracy", maximize=True),)
+        study = Study(space, store, executor, objectives, slots=slots, order="finish", resources=Resources(seconds))
+        study.observer = saw
+        start = RandomSearch(space), Nothing()
+        study.run([Phase("search", lambda told: start, lambda told: Stop(trials=trials))])
+    return (len(ends) - 1) / (ends[-1] - ends[0]), 1000 * (cpu[-1] - cpu[0]) / (len(ends) - 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("executor", choices=("processes", "ray", "inline"))
+    for flag, default in (("--trials", 500), ("--workers", 2), ("--slots", 16)):
+        parser.add_argument(flag, type=int, default=default)
+    parser.add_argument("--seconds", type=float, help="A time limit for each trial.")
+    given = parser.parse_args()
+    makers = {"processes": Processes, "ray": Ray, "inline": lambda workers: Inline()}
+    with (
+        tempfile.TemporaryDirectory(dir=".", prefix="dispatch-") as name,
+        closing(makers[given.executor](given.workers)) as executor,
+    ):
+        rate, each = dispatch(executor, Path(name), given.trials, given.slots, given.seconds)
+        print(
+            f"{given.executor}, {given.workers} workers, {given.slots} slots: {rate:.0f} trials/s, {each:.2f} ms of CPU each"
+        )
+        print(f"commits/s of this disk: {commits(Path(name)):.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The phases that methods are made of."""
+
+from morphogen.estimators.tabular import Tabular
+from morphogen.estimators.toy import ToyTable
+from morphogen.methods.phases import RANDOM, SEARCH, SUPERNET, random_arm
+from morphogen.trial import Outcome, Proposal, Trial
+
+TABLE = ToyTable()
+
+
+def told(phase, *seconds):
+    return [Trial(id, phase, Proposal(None), Outcome({"loss": 0.5}, seconds=each)) for id, each in enumerate(seconds)]
+
+
+def test_the_random_arm_may_spend_what_supernets_and_search_spent():
+    phase = random_arm(TABLE.space, Tabular(TABLE))
+    stop = phase.stop([*told(SUPERNET, 30.0), *told(SEARCH, 1.0, 2.0), *told("baselines", 50.0)])
+    assert RANDOM == phase.name
+    assert 33.0 == stop.seconds
+
+
+def test_the_first_round_of_the_random_arm_reckons_with_the_longest_trial_of_the_search():
+    """Rungs make a search of few seconds: as many full trainings as there are slots would be more than it spent."""
+    stop = random_arm(TABLE.space, Tabular(TABLE)).stop(told(SEARCH, 1.0, 1.0, 1.0, 3.0))
+    assert [False, False, True] == [stop.reached(asked, told=0, seconds=0.0) for asked in (0, 1, 2)]
+    assert not stop.reached(asked=2, told=2, seconds=2.0)
