@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 
 from morphogen.choice import Pick
 from morphogen.limits import Cost, Limit
-from morphogen.moves import crossover, mutate, neighbors
+from morphogen.moves import MOST_COMPLETIONS, crossover, mutate, neighbors
 from morphogen.space import Architecture, Choice, Space, When
 from small_spaces import SMALL, key, spaces, within
 
@@ -157,6 +157,29 @@ def test_a_mutation_decides_new_choices_uniformly_and_drops_old_ones() -> None:
         n.text for n in neighbors(space.architecture({"op": "conv", "kernel": "3"}))
     }
     assert 4 == len({n.text for n in neighbors(skip)} | {skip.text})
+
+
+def test_of_too_many_new_decisions_neighbors_take_the_first_completion_and_what_differs_from_it_in_one() -> None:
+    many = tuple(Choice(f"{i}", ("1", "2", "3"), when=When("deep", ("yes",)), ordered=True) for i in range(8))
+    skips = Choice("skips", tuple("abcd"), pick=(0, 4), when=When("deep", ("yes",)))
+    space = Space((Choice("deep", ("no", "yes")), *many, skips))
+    assert 3**8 * 2**4 > MOST_COMPLETIONS
+    near = list(neighbors(space.architecture({"deep": "no"})))
+    first = near[0].picks
+    assert {"deep": ("yes",), **{c.name: ("1",) for c in many}, "skips": ()} == first
+    assert 1 + 8 * 2 + 4 == len(set(near)) == len(near)
+    assert all(1 == sum(first[n] != a.picks[n] for n in first) for a in near[1:])
+    few = space.restrict({c.name: ("1", "2") for c in many})
+    assert 2**8 * 2**4 == len(list(neighbors(few.architecture({"deep": "no"})))) <= MOST_COMPLETIONS
+
+
+def test_too_many_new_decisions_stay_within_the_limits() -> None:
+    many = tuple(Choice(f"{i}", ("1", "2", "3"), when=When("deep", ("yes",)), ordered=True) for i in range(9))
+    cost = Cost("params", {(("deep", "no"),): 10.0, **{((c.name, o),): float(o) for c in many for o in c.options}})
+    space = Space((Choice("deep", ("no", "yes")), *many), (Limit(cost, 10.0),))
+    near = list(neighbors(space.architecture({"deep": "no"})))
+    assert 1 + 9 == len(near)  # a second one that is more than 1 is more than 10 in all
+    assert all(cost(a.picks) <= 10 for a in near)
 
 
 def test_the_only_architecture_cannot_be_mutated() -> None:

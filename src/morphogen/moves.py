@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 
 from morphogen.choice import Choice, Pick
 from morphogen.space import Architecture
 
-__all__ = ["crossover", "mutate", "neighbors"]
+__all__ = ["MOST_COMPLETIONS", "crossover", "mutate", "neighbors"]
+
+MOST_COMPLETIONS = 4096
+"""Beyond so many ways to decide what a change brings into existence, `neighbors` does not give them all."""
 
 
 def mutate(architecture: Architecture, rng: np.random.Generator) -> Architecture:
@@ -53,11 +58,35 @@ def crossover(a: Architecture, b: Architecture, rng: np.random.Generator) -> Arc
 
 
 def neighbors(architecture: Architecture) -> Iterator[Architecture]:
-    """Every architecture that differs in one decision, ordered options by one step; new children take every value."""
+    """Every architecture that differs in one decision, ordered options by one step.
+
+    Choices that a change brings into existence take every value together, as in the expansion of a cell of PNAS by one
+    block (2,304 of them). Where that were more than `MOST_COMPLETIONS`, as for two more layers of `nas-rl` (2^24 and
+    more), they start from their first completion (ordered options at their least, subsets at their smallest), and
+    depart from it one decision at a time: so every option of them is still near.
+    """
     space, picks = architecture.space, architecture.picks
     for name in picks:
         for value in _other_values(picks, space[name], adjacent=True):
-            yield from space.changed(architecture, name, value)
+            near = space.changed(architecture, name, value)
+            first = next(near, None)
+            if first is None:
+                continue
+            new = [space[child] for child in first.picks if child not in picks]
+            # what cannot be few is not enumerated at all, which would take a second
+            few = math.prod(map(_values, new)) <= MOST_COMPLETIONS
+            some = [first, *islice(near, MOST_COMPLETIONS)] if few else []
+            yield from some if 0 < len(some) <= MOST_COMPLETIONS else _around(first, picks)
+
+
+def _around(first: Architecture, before: Mapping[str, Pick]) -> Iterator[Architecture]:
+    """A completion, and those that differ from it in one of the decisions that there were not before."""
+    yield first
+    space, picks = first.space, first.picks
+    for name in picks:
+        if name not in before:
+            for value in _other_values(picks, space[name]):
+                yield from islice(space.changed(first, name, value), 1)
 
 
 def _other_values(picks: Mapping[str, Pick], choice: Choice, adjacent: bool = False) -> list[Pick]:
@@ -79,3 +108,9 @@ def _other_values(picks: Mapping[str, Pick], choice: Choice, adjacent: bool = Fa
     if low == high:
         values += [choice.sort((*(o for o in have if o != gone), new)) for gone in have for new in others]
     return values
+
+
+def _values(choice: Choice) -> int:
+    """How many values a choice has."""
+    low, high = choice.bounds
+    return sum(math.comb(len(choice.pickable), n) for n in range(low, high + 1))

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from morphogen.nn.elastic import ElasticConv2d
 from morphogen.nn.mixed import MixedDepth
 from morphogen.nn.network import network
 from morphogen.space import Choice, Space
-from morphogen.spaces import darts, enas_macro, enas_micro, nasbench201
+from morphogen.spaces import darts, enas_macro, enas_micro, nasbench201, nasnet, pnas
 
 IMAGE = (3, 8, 8)
 SPACES = {
@@ -23,6 +24,11 @@ SPACES = {
     "enas-micro": (
         enas_micro.enas_micro(blocks=2),
         replace(enas_micro.SKELETONS["search"], image=IMAGE, channels=4, cells=3),
+    ),
+    # a cell of two blocks is as wide as the operations of the next one, where that doubles: it is not squeezed
+    "pnas": (
+        pnas.pnas(2, ("sep_conv_3x3", "skip_connect", "max_pool_3x3")),
+        replace(pnas.SKELETONS["search"], image=(3, 9, 7), channels=5, cells=4, auxiliary=True),
     ),
 }
 
@@ -58,13 +64,13 @@ def test_costs_of_elastic_layers_are_exact_for_every_architecture():
         assert (standalone.params, standalone.macs) == (found["params"](picks), found["macs"](picks))
 
 
-@pytest.mark.parametrize("name", ["darts", "nasbench201"])
+@pytest.mark.parametrize("name", ["darts", "nasbench201", "pnas"])
 def test_costs_of_operations_and_edges_are_exact(name):
     space, skeleton = SPACES[name]
-    found = costs(space, lambda some: network(some, skeleton), IMAGE)
+    found = costs(space, lambda some: network(some, skeleton), skeleton.image)
     for seed in range(5):
         architecture = space.sample(np.random.default_rng(seed + 10))
-        standalone = counted(space, architecture, skeleton, IMAGE)
+        standalone = counted(space, architecture, skeleton, skeleton.image)
         picks = architecture.picks
         assert (standalone.params, standalone.macs) == (found["params"](picks), found["macs"](picks))
 
@@ -76,6 +82,14 @@ def test_no_proposal_is_above_a_limit_of_a_table_space():
     assert max(found) <= 8_000
     everything = sum(small.limits[0].cost(a.picks) <= 8_000 for a in space.enumerate())
     assert everything == sum(1 for _ in small.enumerate())
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+def test_what_depends_on_which_blocks_are_read_is_refused(choices):
+    space = nasnet.nasnet(choices, ("skip_connect", "conv_1x1"), ("add",))
+    skeleton = replace(nasnet.SKELETONS["search"], image=IMAGE, channels=4, cells=3)
+    with pytest.raises(ValueError, match=re.escape("costs do not add up")):
+        costs(space, lambda some: network(some, skeleton), IMAGE)
 
 
 def test_a_space_whose_costs_do_not_add_up_is_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from morphogen.moves import mutate
 from morphogen.nn.network import network
 from morphogen.spaces.nasbench101 import (
     NASBENCH101,
@@ -103,18 +104,43 @@ def test_a_network_has_the_published_parameters(graph, params):
     assert params == _params(graph)
 
 
+def _cell(known, row):
+    count, bits, code = (int(known[name][row]) for name in ("n_vertices", "adj_bits", "op_code"))
+    sources = tuple(tuple(x for x in range(y) if bits >> (x + y * (y - 1) // 2) & 1) for y in range(1, count))
+    return Graph(sources, tuple(OPERATIONS[code // 3**k % 3] for k in range(count - 2)))
+
+
+def _hashes(known):
+    hashes = np.cumsum(known["hash48_delta"], dtype=np.uint64)
+    assert 423_624 == len(set(hashes.tolist()))
+    return hashes
+
+
 def test_cells_of_the_table_have_its_hash_order_and_parameters():
     known = table("nasbench101")
-    hashes = np.cumsum(known["hash48_delta"], dtype=np.uint64)
-    assert 423_624 == len(hashes)
+    hashes = _hashes(known)
     for n, row in enumerate(np.random.default_rng(0).integers(0, len(hashes), 100)):
-        count, bits, code = (int(known[name][row]) for name in ("n_vertices", "adj_bits", "op_code"))
-        sources = tuple(tuple(x for x in range(y) if bits >> (x + y * (y - 1) // 2) & 1) for y in range(1, count))
-        graph = Graph(sources, tuple(OPERATIONS[code // 3**k % 3] for k in range(count - 2)))
+        graph = _cell(known, row)
         assert graph == graph.ordered()
         assert int(hashes[row]) == int(identity(from_graph(graph))[:12], 16)
         if n < 5:
             assert known["params"][row] == _params(graph)
+
+
+@pytest.mark.slow
+def test_identities_are_the_423624_of_the_table():
+    # every 20th; `benchmarks/spaces.py --table` looks at all of them
+    known = table("nasbench101")
+    known, hashes = {name: known[name] for name in known.files}, _hashes(known)
+    rows = range(7, len(hashes), 20)
+    assert [int(hashes[row]) for row in rows] == [int(identity(from_graph(_cell(known, row)))[:12], 16) for row in rows]
+    # and what is drawn or is one decision away is in the table
+    rng, there = np.random.default_rng(0), set(hashes.tolist())
+    for _ in range(1000):
+        drawn = NASBENCH101.sample(rng)
+        assert {
+            int(identity(a)[:12], 16) for a in (drawn, mutate(drawn, rng), NASBENCH101.sample_uniform(rng))
+        } <= there
 
 
 def test_a_supernet_is_refused_with_the_reason():

@@ -25,7 +25,7 @@ from morphogen.nn.mixed import MixedDepth, MixedInput, MixedOp
 from morphogen.nn.mixture import Mixing, bind, key
 from morphogen.space import Space
 
-__all__ = ["Costly", "costs", "limited"]
+__all__ = ["Costly", "Sometimes", "costs", "limited"]
 
 Literal = tuple[str, str]
 Where = tuple[tuple[Literal, ...], ...]
@@ -50,6 +50,19 @@ class Costly(Protocol):
         Args:
             picks: An architecture's, as far as the module reads them.
             output: Shape of its output.
+        """
+        ...
+
+
+@runtime_checkable
+class Sometimes(Protocol):
+    """A module that the stand-alone network has only with some picks."""
+
+    def there(self) -> Where:
+        """Of each choice that decides, the picks with which it is there.
+
+        Raises:
+            ValueError: That cannot be said so.
         """
         ...
 
@@ -136,6 +149,8 @@ def limited(
 
 def _walk(module: nn.Module, where: Where) -> Iterator[tuple[nn.Module, Where]]:
     """Every module, with what must be picked for it to run."""
+    if isinstance(module, Sometimes):
+        where = (*where, *module.there())
     yield module, where
     for name, child in module.named_children():
         if name == "auxiliary":

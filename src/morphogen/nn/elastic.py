@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from morphogen.choice import Choice, Pick
 from morphogen.nn.mixture import Mixing, Mixture
+from morphogen.nn.pointwise import pointwise
 from morphogen.nn.sizes import Size, choices_of, first, largest, part, picked, sizes_of
 
 __all__ = ["ElasticBatchNorm2d", "ElasticConv2d", "ElasticLinear"]
@@ -80,7 +81,10 @@ class ElasticConv2d(Mixing):
             # the centre is in every kernel: its weight is the sum of all
             bias = None if bias is None else bias * kernel_mask[k // 2, k // 2]
         groups = c_in if self.depthwise else self._largest_groups
-        y = F.conv2d(x, weight, bias, self.stride, self.dilation * (k // 2), self.dilation, groups)
+        if k == 1:
+            y = pointwise(x, weight, bias, self.stride, groups)
+        else:
+            y = F.conv2d(x, weight, bias, self.stride, self.dilation * (k // 2), self.dilation, groups)
         return y if channel_mask is None else y * channel_mask.to(y.dtype).view(-1, 1, 1)
 
     def narrow(self, picks: Mapping[str, Pick]) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from morphogen.nn.mixture import Mixture, run
+from morphogen.nn.pointwise import conv2d
 
 __all__ = ["NASNET_OPERATIONS", "FactorizedReduction", "Norms", "SamePad", "nasnet_operation", "squeeze"]
 
@@ -116,7 +117,7 @@ def _before(size: int, kernel_size: int, stride: int = 2) -> int:
 
 def squeeze(c_in: int, c_out: int, norms: Norms, stride: int = 1) -> nn.Sequential:
     """ReLU, 1x1 convolution, batch norm: wherever the number of channels changes."""
-    return nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 1, stride, bias=False), norms(c_out))
+    return nn.Sequential(nn.ReLU(), conv2d(c_in, c_out, 1, stride, bias=False), norms(c_out))
 
 
 @final

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from morphogen.nn.pointwise import conv2d
+
 __all__ = ["OPERATIONS", "FactorizedReduce", "ReLUConvBN", "Zero", "operation"]
 
 
@@ -53,8 +55,8 @@ class FactorizedReduce(nn.Module):
     def __init__(self, c_in: int, c_out: int, affine: bool) -> None:
         super().__init__()
         self.relu = nn.ReLU()
-        self.conv1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
-        self.conv2 = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.conv1 = conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
+        self.conv2 = conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
         self.norm = nn.BatchNorm2d(c_out, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from morphogen.choice import Choice
 from morphogen.nn.mixed import MixedOp
 from morphogen.nn.mixture import Mixing, Mixture
+from morphogen.nn.pointwise import conv2d
 
 __all__ = ["PartialChannels", "narrowed"]
 
@@ -84,33 +85,18 @@ def narrowed(module: nn.Module, k: int) -> nn.Module:
 
 
 def _narrow_conv(conv: nn.Conv2d, k: int) -> nn.Conv2d:
-    pointwise = conv.kernel_size == (1, 1) and conv.stride != (1, 1) and conv.padding == (0, 0)
-    made = _Pointwise if pointwise else nn.Conv2d
-    groups = 1 if conv.groups == 1 else _divided(conv.groups, k)
-    return made(
+    # what few channels are left may make a strided convolution unsafe
+    return conv2d(
         _divided(conv.in_channels, k),
         _divided(conv.out_channels, k),
         conv.kernel_size,  # type: ignore[arg-type]  # tuples of unknown length in the stubs
         conv.stride,  # type: ignore[arg-type]
         conv.padding,  # type: ignore[arg-type]
         conv.dilation,  # type: ignore[arg-type]
-        groups,
+        1 if conv.groups == 1 else _divided(conv.groups, k),
         conv.bias is not None,
         conv.padding_mode,
     )
-
-
-@final
-class _Pointwise(nn.Conv2d):
-    """A 1x1 convolution with a stride, as one without a stride on every other pixel.
-
-    The backward pass of PyTorch 2.13 writes outside of its memory for a strided 1x1 convolution of fewer than 8 input
-    channels in channels_last on a CPU.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        picked = x[:, :, :: self.stride[0], :: self.stride[1]]
-        return F.conv2d(picked, self.weight, self.bias, groups=self.groups)
 
 
 def _divided(channels: int, k: int) -> int:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from morphogen.choice import Choice, Pick
 from morphogen.nn.mixture import Mixing, Mixture
+from morphogen.nn.pointwise import conv2d, pointwise
 
 __all__ = ["Concat", "Output", "StatesConv2d", "StatesLinear", "states_conv2d", "states_linear"]
 
@@ -143,6 +144,10 @@ class _Reader(Mixing):
         tensors = dict(self.named_parameters())
         return {**tensors, "weight": self.columns(self.concat.picked(picks))}
 
+    def macs(self, picks: Mapping[str, Pick], output: torch.Size) -> int:
+        """Multiply-adds for one image."""
+        return len(self.concat.picked(picks)) * self.channels * output[1:].numel()
+
 
 @final
 class StatesConv2d(_Reader):
@@ -154,7 +159,7 @@ class StatesConv2d(_Reader):
         self.weight = nn.Conv2d(len(concat.states) * channels, c_out, 1, bias=False).weight
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
-        return F.conv2d(x, self.columns([*self.concat.weights(self, mixture)]), stride=self.stride)
+        return pointwise(x, self.columns([*self.concat.weights(self, mixture)]), stride=self.stride)
 
 
 @final
@@ -174,7 +179,7 @@ def states_conv2d(concat: Concat | None, channels: int, c_out: int, stride: int 
     """A 1x1 convolution over a cell's output (of `channels` a state), or, without `concat`, over `channels`."""
     number = _number(concat)
     if concat is None or number is not None:
-        return nn.Conv2d((number or 1) * channels, c_out, 1, stride, bias=False)
+        return conv2d((number or 1) * channels, c_out, 1, stride, bias=False)
     return StatesConv2d(concat, channels, c_out, stride)
 
 

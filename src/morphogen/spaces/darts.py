@@ -17,6 +17,7 @@ from morphogen.nn.drop_path import DropPath
 from morphogen.nn.mixed import Mixed, MixedInput, MixedOp
 from morphogen.nn.mixture import Mixture
 from morphogen.nn.operations import FactorizedReduce, ReLUConvBN, operation
+from morphogen.nn.side_by_side import States
 from morphogen.space import Architecture, Choice, Space, When
 from morphogen.spaces.genotype import Block, CellGenotype, Genotype
 from morphogen.spaces.skeleton import Skeleton
@@ -49,7 +50,9 @@ CELLS = ("normal", "reduce")
 SKELETONS = {
     "search": Skeleton(channels=16, cells=8, affine=False, pool_norm=True),
     "final": Skeleton(channels=36, cells=20, auxiliary=True, drop_path=0.2),
+    "imagenet": Skeleton((3, 224, 224), 1000, channels=48, cells=14, stem="imagenet", auxiliary=True),
 }
+"""The released code's: search, CIFAR-10, ImageNet (without drop path)."""
 
 
 def darts(nodes: int = 4, operations: Sequence[str] = OPERATIONS) -> Space:
@@ -177,7 +180,7 @@ class Cell(nn.Module):
         self.channels = c * len(nodes)
 
     def forward(self, s0: Tensor, s1: Tensor, mixture: Mixture | None = None) -> Tensor:
-        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        states = States([self.preprocess0(s0), self.preprocess1(s1)])
         for node in self.nodes:
             states.append(node(states, mixture))
         return torch.cat(states[2:], dim=1)

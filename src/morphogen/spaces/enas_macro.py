@@ -30,8 +30,10 @@ from torch import Tensor, nn
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.nn.mixture import Mixing, Mixture, run
 from morphogen.nn.nasnet_operations import FactorizedReduction, Norms
+from morphogen.nn.pointwise import conv2d
 from morphogen.space import Architecture, Choice, Pick, Space
 from morphogen.spaces.skeleton import Skeleton
+from morphogen.spaces.stem import stem
 
 __all__ = [
     "ENAS_MACRO",
@@ -61,7 +63,8 @@ def enas_macro(layers: int = LAYERS, operations: Sequence[str] = OPERATIONS) -> 
     """The space: for each layer an operation on the layer before, and any subset of those before that one.
 
     With 12 layers it has 160,618,186,625,454,535,808,756,219,904 architectures. No two are isomorphic: the layers form
-    a chain.
+    a chain. Multiply-adds do not add up: an output is halved if any of the later layers reads it. Limits of them are
+    kept by rejection.
 
     Args:
         layers: How many; `3/op` is the operation of the fourth one, `3/skips` its connections: 0 is what the stem
@@ -117,7 +120,7 @@ class Network(nn.Module):
             )
         norms = Norms(skeleton.norm_eps, skeleton.norm_momentum, skeleton.affine)
         c = skeleton.channels * skeleton.stem_multiplier
-        self.stem = nn.Sequential(nn.Conv2d(skeleton.image[0], c, 3, padding=1, bias=False), norms(c))
+        self.stem, _ = stem(skeleton, c, norms)
         third = layers // 3
         chosen = (third, 2 * third) if skeleton.reductions is None else skeleton.reductions
         # none in front of the first layer, as in the code
@@ -269,7 +272,7 @@ class SkipsConv2d(Mixing):
 
 
 def _reduction(c_in: int, c_out: int, norms: Norms) -> FactorizedReduction:
-    one, other = (nn.Conv2d(c_in, n, 1, stride=2, bias=False) for n in (c_out // 2, c_out - c_out // 2))
+    one, other = (conv2d(c_in, n, 1, stride=2, bias=False) for n in (c_out // 2, c_out - c_out // 2))
     return FactorizedReduction(one, other, norms(c_out))
 
 

@@ -40,6 +40,7 @@ from morphogen.spaces.concat import Concat, Output, states_linear
 from morphogen.spaces.genotype import CellGenotype, Genotype
 from morphogen.spaces.nasnet_cell import Block, CellChoices, Features, Halve, Squeeze
 from morphogen.spaces.skeleton import Skeleton
+from morphogen.spaces.stem import stem
 
 __all__ = [
     "ENAS_MICRO",
@@ -79,7 +80,8 @@ def enas_micro(blocks: int = 5, operations: Sequence[str] = OPERATIONS) -> Space
     """The space: for each block of each cell two inputs and an operation on each; the two are added.
 
     With the defaults it has 25,628,906,250,000,000,000,000,000 architectures. (The paper counts 129,600,000,000, by a
-    formula that its code does not follow.)
+    formula that its code does not follow.) Params and multiply-adds do not add up, as in `nasnet`: limits of them are
+    kept by rejection.
 
     Args:
         blocks: Blocks of a cell.
@@ -150,10 +152,9 @@ class Network(nn.Module):
     def __init__(self, normal: CellChoices, reduce: CellChoices, skeleton: Skeleton, mixed: Mixed = MixedOp) -> None:
         super().__init__()
         norms = Norms(skeleton.norm_eps, skeleton.norm_momentum, skeleton.affine, skeleton.pool_norm)
-        image, *size = skeleton.image
         c = skeleton.channels * skeleton.stem_multiplier
-        self.stem = nn.Sequential(nn.Conv2d(image, c, 3, padding=1, bias=False), norms(c))
-        given = [Features(c, (size[0], size[1]))] * 2
+        self.stem, size = stem(skeleton, c, norms)
+        given = [Features(c, size)] * 2
         self.cells = nn.ModuleList()
         self.auxiliary: Auxiliary | None = None
         self.auxiliary_cell = -1

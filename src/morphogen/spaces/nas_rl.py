@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from morphogen.nn.mixed import Mixed, MixedOp
+from morphogen.nn.pointwise import conv2d
 from morphogen.space import Architecture, Choice, Pick, Space, When
 from morphogen.spaces.isomorphism import canonical_graph
 from morphogen.spaces.standalone import require_one_point
@@ -57,7 +58,9 @@ SKELETONS = {"search": PlainSkeleton(), "final": PlainSkeleton()}
 def nas_rl(layers: int | Sequence[int] = 6, strides: bool = False, skips: bool = True) -> Space:
     """The space: for each layer the shape and the number of its filters, and which earlier layers it reads.
 
-    With 6 layers it has 2,251,799,813,685,248 architectures; 1,196,698,744,784,701,882,368 with strides.
+    With 6 layers it has 2,251,799,813,685,248 architectures; 1,196,698,744,784,701,882,368 with strides. Params and
+    multiply-adds do not add up: a layer that reads none reads the image, the classifier reads what no layer does, and
+    maps are as large as the largest that they are padded to. Limits of them are kept by rejection.
 
     Args:
         layers: How many, or the numbers to choose from, as in `GROWING`.
@@ -146,7 +149,7 @@ class Network(nn.Module):
             self.joins.append(join)
             self.convolutions.append(
                 nn.Sequential(
-                    nn.Conv2d(c_in, c_out, layer.kernel, layer.stride, padding, bias=False),
+                    conv2d(c_in, c_out, layer.kernel, layer.stride, padding, bias=False),
                     nn.BatchNorm2d(c_out),
                     nn.ReLU(),
                 )

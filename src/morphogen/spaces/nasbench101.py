@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 from typing import final
 
@@ -19,6 +20,7 @@ from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.space import Architecture, Choice, Cost, Limit, Pick, Space, When
 from morphogen.spaces.skeleton import Skeleton
 from morphogen.spaces.standalone import require_one_point
+from morphogen.spaces.stem import stem
 
 __all__ = [
     "NASBENCH101",
@@ -48,7 +50,9 @@ def nasbench101(vertices: int = 7, edges: int = 9, operations: Sequence[str] = O
 
     Vertex 0 is the input of the cell; the output is the last vertex, and has its choice of inputs for each number
     of vertices. Whatever reads something, so input and output are always connected; what does not reach the
-    output is pruned (and its edges count for the limit, as in the benchmark's own random cells).
+    output is pruned (and its edges count for the limit, as in the benchmark's own random cells). Params and
+    multiply-adds do not add up: channels are split between the vertices that the output reads, and what reaches
+    nothing costs nothing. Limits of them are kept by rejection.
 
     Args:
         vertices: At most, the input and the output among them.
@@ -256,7 +260,8 @@ class Network(nn.Module):
         super().__init__()
         c = skeleton.channels
         c_prev = c * skeleton.stem_multiplier
-        self.stem = _conv_bn_relu(skeleton.image[0], c_prev, 3)
+        first, _ = stem(skeleton, c_prev, partial(nn.BatchNorm2d, momentum=MOMENTUM))
+        self.stem = nn.Sequential(*first, nn.ReLU())
         self.cells = nn.ModuleList()
         for i in range(skeleton.cells):
             if i in skeleton.reduction_cells:

@@ -18,6 +18,7 @@ from morphogen.nn.mixture import Mixture, run
 from morphogen.nn.operations import ReLUConvBN, operation
 from morphogen.space import Architecture, Choice, Space
 from morphogen.spaces.skeleton import Skeleton
+from morphogen.spaces.stem import stem
 
 __all__ = [
     "NASBENCH201",
@@ -79,9 +80,7 @@ class Network(nn.Module):
         super().__init__()
         c = skeleton.channels
         c_prev = c * skeleton.stem_multiplier
-        self.stem = nn.Sequential(
-            nn.Conv2d(skeleton.image[0], c_prev, 3, padding=1, bias=False), nn.BatchNorm2d(c_prev)
-        )
+        self.stem, _ = stem(skeleton, c_prev, nn.BatchNorm2d)
         self.cells = nn.ModuleList()
         for i in range(skeleton.cells):
             if i in skeleton.reduction_cells:

@@ -73,7 +73,9 @@ SKELETONS = {
 def nasnet(blocks: int = 5, operations: Sequence[str] = OPERATIONS, combine: Sequence[str] = COMBINE) -> Space:
     """The space: for each block of each cell two inputs, two operations, and how they are combined.
 
-    With the defaults, a cell has 2,286,906,949,584,691,200 architectures.
+    With the defaults, a cell has 2,286,906,949,584,691,200 architectures. Their params and multiply-adds do not add up:
+    how many blocks no other reads, and so how wide the cell's output is, depends on all of its inputs together. Limits
+    of them are kept by rejection.
 
     Args:
         blocks: Blocks of a cell.

@@ -22,7 +22,7 @@ from morphogen.nn.mixture import Mixing, Mixture, run
 from morphogen.nn.nasnet_operations import FactorizedReduction, Norms, nasnet_operation, squeeze
 from morphogen.space import Space
 from morphogen.spaces.blocks import FIRST, SIDES, blocks_of
-from morphogen.spaces.concat import Concat, Output, states_conv2d
+from morphogen.spaces.concat import Concat, Output, StatesConv2d, states_conv2d
 
 __all__ = ["Cell", "CellChoices", "Features", "Squeeze"]
 
@@ -90,11 +90,35 @@ class Squeeze(nn.Module):
 
     def __init__(self, features: Features, c: int, norms: Norms, unless: bool = False) -> None:
         super().__init__()
-        self.c, self.unless = c, unless
+        self.c, self.unless, self.features = c, unless, features
         self.relu, self.conv, self.norm = nn.ReLU(), features.conv(c), norms(c)
 
+    def _decided(self, mixture: Mixture | None) -> bool:
+        """Whether the states that it reads are those of one architecture."""
+        conv = self.conv
+        assert isinstance(conv, StatesConv2d)
+        return all(len(conv.weights(choice, mixture)) == 1 for choice in conv.choices)
+
+    def there(self) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """With which picks the stand-alone network has it.
+
+        Raises:
+            ValueError: Several choices decide that.
+        """
+        concat = self.features.concat
+        if not self.unless or concat is None:
+            return ()
+        if concat.readers or concat.depth is None:
+            raise ValueError(
+                "costs do not add up: whether a cell's output is squeezed depends on which blocks are read; "
+                "limit them by rejection"
+            )
+        name = concat.depth.name
+        widths = {depth: len(concat.picked({name: (depth,)})) for depth in concat.depth.options}
+        return (tuple((name, depth) for depth, n in widths.items() if n * self.features.channels != self.c),)
+
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
-        if self.unless and x.shape[1] == self.c:
+        if self.unless and x.shape[1] == self.c and self._decided(mixture):
             return x
         y: Tensor = self.norm(run(self.conv, self.relu(x), mixture))
         return y

@@ -7,11 +7,14 @@ also one that another reads, and a reduction is the cell itself with stride 2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
 
+from morphogen.limits import Cost
+from morphogen.nn.costs import costs as additive
+from morphogen.nn.costs import limited as within
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.space import Architecture, Choice, Space, When
 from morphogen.spaces.blocks import (
@@ -33,9 +36,11 @@ __all__ = [
     "OPERATIONS",
     "PNAS",
     "SKELETONS",
+    "costs",
     "from_genotype",
     "genotype_network",
     "identity",
+    "limited",
     "network",
     "pnas",
     "to_genotype",
@@ -90,6 +95,29 @@ def pnas(blocks: int = 5, operations: Sequence[str] = OPERATIONS) -> Space:
         later = When(DEPTH, depths[block - FIRST :]) if block > FIRST else None
         choices += block_choices(CELL, block, operations, when=later)
     return Space(tuple(choices), network=network, skeletons=SKELETONS, canonical=identity, name="pnas")
+
+
+def costs(space: Space, skeleton: Skeleton = SKELETONS["search"]) -> Mapping[str, Cost]:
+    """`params` and `macs` of every architecture, as sums over its blocks; exact.
+
+    All blocks are concatenated, so that their number alone says how wide a cell's output is.
+    """
+    return additive(space, lambda some: network(some, skeleton), skeleton.image)
+
+
+def limited(
+    space: Space,
+    skeleton: Skeleton = SKELETONS["search"],
+    *,
+    params: float = float("inf"),
+    macs: float = float("inf"),
+) -> Space:
+    """The space without the architectures that have more parameters or multiply-adds in a skeleton.
+
+    Raises:
+        ValueError: No architecture is within the limits.
+    """
+    return within(space, lambda some: network(some, skeleton), skeleton.image, params=params, macs=macs)
 
 
 def network(space: Space, skeleton: Skeleton, mixed: Mixed = MixedOp) -> nn.Module:

@@ -75,7 +75,6 @@ PNAS_LARGE = replace(
     drop_path=0.4,
     drop_path_by_depth=True,
 )
-DARTS_IMAGENET = Skeleton((3, 224, 224), 1000, channels=48, cells=14, stem="imagenet", auxiliary=True)
 # AmoebaNet's paths drop alike at every depth, up to 0.3: the TPU models' "v1"
 AMOEBA = {"drop_path": 0.3, "drop_path_by_depth": False}
 
@@ -89,14 +88,14 @@ PRESETS: Mapping[str, Preset] = {
     "amoebanet-a-mobile": _nasnet("amoebanet-a", nasnet.SKELETONS["imagenet"], channels=50, **AMOEBA),
     "amoebanet-a-cifar": _nasnet("amoebanet-a", nasnet.SKELETONS["final"], channels=36, **AMOEBA),
     "darts-v1-cifar": _darts("darts-v1", DARTS_SKELETONS["final"]),
-    "darts-v1-imagenet": _darts("darts-v1", DARTS_IMAGENET),
+    "darts-v1-imagenet": _darts("darts-v1", DARTS_SKELETONS["imagenet"]),
     "darts-v2-cifar": _darts("darts-v2", DARTS_SKELETONS["final"]),
-    "darts-v2-imagenet": _darts("darts-v2", DARTS_IMAGENET),
+    "darts-v2-imagenet": _darts("darts-v2", DARTS_SKELETONS["imagenet"]),
     # NASNet-A and AmoebaNet-A as the code of DARTS has them: other cells, in its own network
     "darts-nasnet-cifar": _darts("darts-nasnet", DARTS_SKELETONS["final"]),
-    "darts-nasnet-imagenet": _darts("darts-nasnet", DARTS_IMAGENET),
+    "darts-nasnet-imagenet": _darts("darts-nasnet", DARTS_SKELETONS["imagenet"]),
     "darts-amoebanet-cifar": _darts("darts-amoebanet", DARTS_SKELETONS["final"]),
-    "darts-amoebanet-imagenet": _darts("darts-amoebanet", DARTS_IMAGENET),
+    "darts-amoebanet-imagenet": _darts("darts-amoebanet", DARTS_SKELETONS["imagenet"]),
     "enas-micro-cifar": Preset(
         partial(enas_micro.genotype_network, GENOTYPES["enas-micro"]), enas_micro.SKELETONS["final"]
     ),
