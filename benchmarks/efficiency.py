@@ -290,12 +290,13 @@ def _kept(folder: Path | None, key: str, job: tuple[Any, ...]) -> dict[str, Any]
 
 def row(name: str, results: list[dict[str, Any]], budget: int) -> dict[str, Any]:
     """The measures of one strategy on one table."""
-    queries = [len(r["regrets"]) if r["regrets"] and r["regrets"][-1] <= 1e-9 else NEVER for r in results]
+    found = [len(r["regrets"]) if r["regrets"] and r["regrets"][-1] <= 1e-9 else math.inf for r in results]
+    queries = [min(q, NEVER) for q in found]
     se = statistics.stdev(queries) / len(queries) ** 0.5 if len(queries) > 1 else 0.0
     out: dict[str, Any] = {"strategy": name, "seeds": len(results), "queries": statistics.fmean(queries), "se": se}
     out["median"] = statistics.median(queries)
     for at in (150, budget):
-        out[f"found@{at}"] = statistics.fmean(q <= at and q <= budget for q in queries)
+        out[f"found@{at}"] = statistics.fmean(q <= at for q in found)
     for at in (20, 50, 100, 150):
         if at <= budget:
             out[f"regret@{at}"] = statistics.fmean(r["regrets"][min(at, len(r["regrets"])) - 1] for r in results)

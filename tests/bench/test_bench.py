@@ -151,6 +151,20 @@ def test_the_tables_in_the_terminal_the_page_and_the_json_are_whole(table: str, 
     assert 3 == len(body["mean_ranks"])
 
 
+def test_predictors_are_cross_validated_where_that_is_wanted(table: str) -> None:
+    done = bench(Settings([table, "toy"], ["random-search"], budget=2, seeds=1, predictors=12))
+    assert [3, 3] == [len(on.predictors) for on in done.tables]
+    assert done.tables[0].predictors["gaussian-process"].kendall > 0.3
+    again = bench(Settings([table, "toy"], ["random-search"], budget=2, seeds=1, predictors=12))
+    assert done.tables[1].json["predictors"] == again.tables[1].json["predictors"]
+    console = Console(width=60, record=True)
+    show(done, console)
+    assert "gaussian-process: cross-validated rank correlation Kendall" in console.export_text()
+    assert "five-fold cross-validation over 12 architectures" in render(done)
+    with pytest.raises(ValueError, match="needs 10 architectures"):
+        Settings([table], predictors=5)
+
+
 def test_all_are_the_strategies_that_need_a_space_only() -> None:
     names = every_strategy()
     assert {"random-search", "regularized-evolution", "asha"} <= set(names)

@@ -27,10 +27,13 @@ MAKERS: dict[str, Callable[[Space], Strategy]] = {
     "Asha": strategies.Asha,
     "Bananas": lambda space: strategies.Bananas(space, startup=6, every=8, candidates=20),
     "Bayesian": strategies.Bayesian,
+    "CurveStopping": lambda space: strategies.CurveStopping(space, warm_up=3),
     "Deduplicated": lambda space: Deduplicated(RegularizedEvolution(space, 10, 3), space),
     "Each": each,
+    "Ehvi": strategies.Ehvi,
     "Genetic": lambda space: strategies.Genetic(space, population_size=10, tournament_size=3),
     "Grid": strategies.Grid,
+    "HillClimbing": strategies.HillClimbing,
     "Hyperband": strategies.Hyperband,
     "LocalSearch": strategies.LocalSearch,
     "Nsga2": lambda space: strategies.Nsga2(space, population_size=10),
@@ -41,7 +44,7 @@ MAKERS: dict[str, Callable[[Space], Strategy]] = {
     "Reinforce": lambda space: Reinforce(space, hidden=8, children=4),
     "Tpe": strategies.Tpe,
 }
-FEW = {"Bananas": 24, "Bayesian": 24}
+FEW = {"Bananas": 24, "Bayesian": 24, "Ehvi": 24}
 """Fewer trials for those that fit a model to every answer."""
 PROBES: dict[str, Callable[[Space], Strategy]] = {"AshaProbe": Asha, "Policy": Policy, "Generational": Generational}
 

@@ -47,3 +47,14 @@ def test_adjacent_widths_are_more_alike_than_distant_ones() -> None:
     points = kernel.points(layout(MANY).read([MANY.architecture({"a": "o0", "b": w}) for w in ("8", "16", "32")]))
     covariance = kernel.covariance(kernel.start, 1.0, points, points)
     assert covariance[0, 1] > covariance[0, 2]
+
+
+def test_only_a_whole_kernel_sees_decisions_without_an_effect() -> None:
+    dead = dict.fromkeys((c.name for c in CELL), "none")
+    pair = [CELL.architecture({**dead, "1<-0": o, "3<-0": "conv"}) for o in ("conv", "pool")]  # node 1 is not read
+    for whole in (False, True):
+        kernel = Kernel(layout(CELL), whole=whole)
+        points = kernel.points(layout(CELL).read(pair))
+        covariance = kernel.covariance(kernel.start, 1.0, points, points)
+        alike = covariance[0, 1] == pytest.approx(covariance[0, 0], abs=1e-12)
+        assert alike != whole

@@ -110,8 +110,25 @@ def test_a_fit_is_a_function_of_its_data_and_its_randomness() -> None:
     assert fits[0] == fits[1] != fits[2]
 
 
+def test_of_many_architectures_a_step_sees_some() -> None:
+    some = [SPACE.sample(np.random.default_rng(i)) for i in range(60)]
+    targets = np.linspace(0.3, 0.9, 60)
+    seen: list[int] = []
+
+    def network(tokens: Tokens, generator: torch.Generator) -> MlpNetwork:
+        made = MlpNetwork(tokens, generator)
+        made.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+        return made
+
+    Ensemble(SPACE, network, members=2, steps=3, batch=16).fit(some, targets, np.random.default_rng(0), first=False)
+    assert [16] * 6 == seen
+    seen.clear()
+    Ensemble(SPACE, network, members=2, steps=3, batch=30).fit(some, targets, np.random.default_rng(0), first=False)
+    assert [30] * 6 == seen
+
+
 def test_an_ensemble_of_nobody_is_refused() -> None:
-    with pytest.raises(ValueError, match="members=0, steps=200: both must be at least 1"):
+    with pytest.raises(ValueError, match="members=0, steps=200, batch=768: all must be at least 1"):
         Ensemble(SPACE, members=0)
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -6,7 +8,18 @@ from scipy.stats import norm
 from morphogen.estimators.toy import toy_space
 from morphogen.predictors.layout import States, layout
 from morphogen.space import Choice, Space
-from morphogen.strategies.acquisition import fullest, log_expected_improvement, novel, pool, search, squashed
+from morphogen.strategies.acquisition import (
+    Candidates,
+    flattened,
+    fullest,
+    log_expected_improvement,
+    most_promising,
+    novel,
+    pool,
+    representative,
+    search,
+    squashed,
+)
 from morphogen.trial import Outcome, Proposal, Trial
 
 SMALL = Space((Choice("a", ("x", "y")), Choice("b", ("x", "y"))))
@@ -40,6 +53,33 @@ def test_what_violates_is_behind_what_does_not_and_failures_behind_all() -> None
 
 def test_equal_losses_are_all_zero() -> None:
     assert [0.0, 0.0] == squashed([trial(0, 3.0), trial(1, 3.0)]).tolist()
+
+
+def test_each_objective_is_flattened_in_its_own_units_and_a_missing_one_counts_as_failed() -> None:
+    trials = [replace(trial(i, 0.0), losses=(float(i), 100.0 * i)) for i in range(6)]
+    first, second = (flattened([*trials, trial(6, 1.0)], objective) for objective in (0, 1))
+    assert second.unit == pytest.approx(100 * flattened(trials).unit)
+    assert first.values[:6].tolist() != second.values[:6].tolist()  # the seventh moves the median of the first only
+    assert second.values[6] == second.values[:6].max() + 0.5
+
+
+def test_the_best_and_the_latest_represent_many() -> None:
+    losses = np.array([5.0, 1.0, 9.0, 0.0, 8.0, 7.0, 6.0])
+    assert [1, 3, 5, 6] == representative(losses, 4).tolist()
+    assert 7 == len(representative(losses, 7))
+
+
+def test_of_a_small_space_the_largest_acquisition_that_is_not_taken_is_found() -> None:
+    best = SMALL.architecture({"a": "y", "b": "y"})
+
+    def acquisition(candidates: Candidates) -> np.ndarray:
+        assert candidates.which is not None
+        return candidates.states.sum(1).astype(float)
+
+    rows, rng = layout(SMALL), np.random.default_rng(0)
+    assert best == most_promising(rows, acquisition, [], set(), rng)
+    assert best != most_promising(rows, acquisition, [], {SMALL.identity(best)}, rng)
+    assert most_promising(rows, acquisition, [], {SMALL.identity(a) for a in SMALL.enumerate()}, rng) is None
 
 
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (2.0, 0.5), (-1.0, 0.3), (4.0, 1.0)])

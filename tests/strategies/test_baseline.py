@@ -43,6 +43,13 @@ def test_another_objective_is_rewarded_by_its_negative_loss_and_violations_cost(
     assert negative_loss(replace(trial, violation=0.5)) == -7.5
 
 
+def test_a_reward_can_be_named() -> None:
+    advantages = Advantages("morphogen.strategies.baseline:negative_loss", 0.0)
+    assert [0.0, pytest.approx(0.4)] == [advantages(told(i, {"accuracy": r})) for i, r in enumerate((0.2, 0.6))]
+    with pytest.raises(ValueError, match="baseline:nothing' cannot be imported"):
+        Advantages("morphogen.strategies.baseline:nothing", 0.0)
+
+
 def test_a_decay_of_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"decay=1\.0: expected a number of \[0, 1\)"):
         Advantages(negative_loss, 1.0)

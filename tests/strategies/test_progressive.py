@@ -9,6 +9,7 @@ from morphogen.estimators.toy import ToyTable
 from morphogen.predictors.recurrent import Ensemble
 from morphogen.protocols import Strategy
 from morphogen.space import Architecture, Choice, Cost, Limit, Space, When
+from morphogen.strategies.deduplicated import Deduplicated
 from morphogen.strategies.progressive import Progressive, growth
 from morphogen.testing.strategy import StrategySuite, run
 from morphogen.trial import Outcome, Trial
@@ -173,6 +174,18 @@ def test_a_space_without_a_depth_is_opened_group_by_group() -> None:
     assert max(space.enumerate(), key=score) == max(told, key=score)
     flat = Space((Choice("a", ("x", "y")), Choice("b", ("x", "y"))))
     assert [level.size for level in growth(flat)] == [2, 4]
+
+
+@pytest.mark.parametrize("beam", [4, 100])
+def test_what_an_earlier_level_trained_is_kept_and_not_trained_again(beam: int) -> None:
+    space = Space(tuple(Choice(c, ("x", "y", "z")) for c in "abcd"))
+    score = additive(space)
+    trials = drive(Deduplicated(Progressive(space, beam=beam, predictor=Oracle(score)), space), score)
+    told = architectures(trials)
+    assert len(told) == len(set(told))
+    assert all("level" in t.proposal.origin for t in trials)  # not by enumeration
+    assert max(space.enumerate(), key=score) in told
+    assert beam < space.size or set(space.enumerate()) == set(told)
 
 
 def test_failed_trials_are_not_extended() -> None:

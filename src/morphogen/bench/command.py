@@ -27,7 +27,7 @@ EVERY = 5.0
 def run(
     *, tables: Sequence[str], strategies: Sequence[str], budget: int, seeds: int, slots: int, workers: int | None, time: str | None,
     first_seed: int, jobs: int | None, to: Path | None, resume: bool, options: Sequence[str], console: Console,
-    repeats: bool = False,
+    repeats: bool = False, predictors: int = 0,
 ) -> Bench:  # fmt: skip
     """Run, show, and write what is wanted.
 
@@ -56,6 +56,7 @@ def run(
         first_seed,
         values,
         repeats,
+        predictors,
     )
     if resume and to is None:
         raise ValueError("--resume needs the folder of the runs: --to DIR")

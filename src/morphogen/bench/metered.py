@@ -22,7 +22,7 @@ class Metered:
     """Asks a strategy until its queries are spent.
 
     A query is one full training. A lower fidelity counts by its share (3 of 27 epochs: a ninth of a query); what goes on
-    from an earlier trial counts by what it adds.
+    from an earlier trial counts by what it adds; what begins with the weights of a full training is another one.
 
     Args:
         strategy: The one that is asked.
@@ -64,4 +64,5 @@ class Metered:
     def price(self, proposal: Proposal) -> float:
         """Queries that a proposal costs."""
         before = 0.0 if proposal.warm_start is None else self.shares.get(proposal.warm_start, 0.0)
-        return max(0.0, self.share(proposal) - before)
+        share = self.share(proposal)
+        return share - before if before < share else share

@@ -66,8 +66,8 @@ def render(bench: Bench) -> str:
     for i, on in enumerate(bench.tables):
         names = sorted(on.replays, key=lambda s: (on.ranks[s], s))
         sections.append(
-            {"name": on.name, "about": heading(on), "charts": [2 * i, 2 * i + 1], "titles": titles(on), "refused": on.refused,
-             "rows": [row_texts(on, s) for s in names]}
+            {"name": on.title, "about": heading(on), "charts": [2 * i, 2 * i + 1], "titles": titles(on), "refused": on.refused,
+             "rows": [row_texts(on, s) for s in names], "predictors": on.predictors}
         )  # fmt: skip
     page: str = environment.get_template("bench.html").render(
         policy=policy_of([plotly, script]),
@@ -122,6 +122,7 @@ def _regret(on: OnTable, bands: Any, places: Sequence[float], x_title: str) -> F
         ]  # fmt: skip
     figure = figure_of(traces, x_title, "Regret (points)" if factor == 100 else "Regret")
     figure["layout"]["yaxis"]["type"] = "log"
+    figure["layout"]["xaxis"]["tickformat"] = "~g"  # "500m" hours would be read as minutes
     return figure
 
 

@@ -19,8 +19,10 @@ import numpy as np
 
 from morphogen.bench import measures
 from morphogen.bench.measures import Band, Significance
+from morphogen.bench.predicting import predictions
 from morphogen.bench.replaying import Job, Known, Replay, known, replay, strategy_for
 from morphogen.catalog import kebab
+from morphogen.predictors.validation import RankCorrelation
 from morphogen.training.files import write_whole
 
 __all__ = ["RANDOM", "Bench", "Settings", "bench", "every_strategy"]
@@ -48,6 +50,7 @@ class Settings:
         first_seed: The seeds count from here.
         options: Of strategies: name -> option -> value.
         repeats: Whether strategies may propose an architecture again, as those of the papers do.
+        predictors: On how many architectures of each table predictors are cross-validated; 0: not at all.
     """
 
     tables: Sequence[str]
@@ -60,8 +63,11 @@ class Settings:
     first_seed: int = 0
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     repeats: bool = False
+    predictors: int = 0
 
     def __post_init__(self) -> None:
+        if self.predictors < 0 or 0 < self.predictors < 10:
+            raise ValueError(f"predictors={self.predictors}: cross-validation needs 10 architectures or more")
         for name in ("budget", "seeds", "slots"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: at least one is needed")
@@ -82,6 +88,7 @@ class OnTable:
         budget: Queries.
         replays: Strategy -> its runs, by seed.
         refused: Strategy -> why it does not go with the table.
+        predictors: Predictor -> its cross-validated rank correlation, the best first; empty where not wanted.
     """
 
     name: str
@@ -89,6 +96,12 @@ class OnTable:
     budget: int
     replays: Mapping[str, Sequence[Replay]]
     refused: Mapping[str, str]
+    predictors: Mapping[str, RankCorrelation] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The name without folder and ending, where it is a file."""
+        return Path(self.name).stem if self.name.endswith(".toml") else self.name
 
     @property
     def metric(self) -> str:
@@ -171,6 +184,7 @@ class OnTable:
             "report": getattr(self.table, "report", None),
             "rows": [self.row(s) for s in self.replays],
             "refused": dict(self.refused),
+            "predictors": {name: asdict(found) for name, found in self.predictors.items()},
             "curves": {s: b.json for s, b in self.bands.items()},
             "curves_over_time": {
                 "seconds": self.seconds.tolist(),
@@ -274,6 +288,7 @@ def bench(
             settings.budget,
             {s: [done[name, s, seed] for seed in seeds] for s in strategies},
             refused,
+            predictions(known(name), settings.predictors) if settings.predictors else {},
         )
         for name, (strategies, refused) in wanted.items()
     ]

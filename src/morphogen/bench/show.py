@@ -26,6 +26,9 @@ def show(bench: Bench, console: Console) -> None:
         for strategy in sorted(on.replays, key=lambda s: (on.ranks[s], s)):
             table.add_row(*map(escape, row_texts(on, strategy)))
         _whole(table, console)
+        for name, found in on.predictors.items():
+            numbers = f"Kendall {found.kendall:.2f}, Spearman {found.spearman:.2f}"
+            console.print(f"predictor {escape(name)}: cross-validated rank correlation {numbers}", soft_wrap=True)
         for name, reason in on.refused.items():
             console.print(f"[dim]not run: {escape(name)}: {escape(reason)}[/dim]", soft_wrap=True)
         console.print()
@@ -66,8 +69,8 @@ def titles(on: OnTable) -> list[str]:
     """The columns."""
     report = getattr(on.table, "report", None)
     return [
-        "strategy", *(f"regret@{q}" for q in on.checkpoints), "queries to best", "found", "against random", "simulated", "busy", "ms/ask",
-        *([str(report).replace("_", " ")] if report else []),
+        "strategy", *([str(report).replace("_", " ")] if report else []), "against random", *(f"regret@{q}" for q in on.checkpoints),
+        "queries to best", "found", "simulated", "busy", "ms/ask",
     ]  # fmt: skip
 
 
@@ -79,22 +82,21 @@ def row_texts(on: OnTable, strategy: str) -> list[str]:
     regrets[-1] += f" ({low}-{high})"
     queries, versus, report = row["queries"], row["against_random"], getattr(on.table, "report", None)
     against = "" if versus is None else f"{versus['end']['answer']} (p {_p(versus['end']['p'])})"
-    cells = [
+    found = row["reported"]
+    told = ""
+    if report and found is not None:
+        told = f"{metric_text(report, found['mean'])} ±{regret_text(report, found['sd'])}"
+    return [
         strategy,
+        *([told] if report else []),
+        against if strategy != RANDOM else "-",
         *regrets,
         f"{queries['mean']:.1f}±{queries['se']:.1f}",
         f"{100 * queries['found']:.0f} %",
-        against if strategy != RANDOM else "-",
         duration(row["simulated_seconds"]),
         f"{100 * row['utilization']:.0f} %",
         f"{row['ask_ms']:.2g}",
     ]
-    if report:
-        found = row["reported"]
-        cells.append(
-            "" if found is None else f"{metric_text(report, found['mean'])} ±{regret_text(report, found['sd'])}"
-        )
-    return cells
 
 
 def regret_text(metric: str, value: float) -> str:

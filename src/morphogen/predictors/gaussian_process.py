@@ -21,10 +21,17 @@ JITTER = 1e-6
 
 
 class Parameters(NamedTuple):
-    """Of a kernel, and the unit of its bag distances."""
+    """Of a kernel, the unit of its bag distances, and how likely they are.
+
+    Args:
+        theta: The parameters.
+        scale: The unit.
+        likelihood: Logarithm of marginal likelihood times prior, up to a constant that all kernels share.
+    """
 
     theta: Array
     scale: float
+    likelihood: float
 
 
 def fit_parameters(kernel: Kernel, points: Points, values: Array, steps: int = 30) -> Parameters:
@@ -69,7 +76,7 @@ def fit_parameters(kernel: Kernel, points: Points, values: Array, steps: int = 3
         bounds=[(-12.0, 12.0)] * kernel.size,
         options={"maxiter": steps},
     )
-    return Parameters(np.asarray(found.x, float), seen.scale)
+    return Parameters(np.asarray(found.x, float), seen.scale, -float(found.fun))
 
 
 @final
@@ -80,7 +87,7 @@ class Posterior:
         from scipy.linalg import cho_solve, cholesky
 
         self.kernel, self.points = kernel, points
-        self.theta, self.scale = parameters
+        self.theta, self.scale = parameters.theta, parameters.scale
         covariance = kernel.covariance(self.theta, self.scale, points, points)
         diagonal = np.diag_indices(len(values))
         covariance[diagonal] += np.exp(self.theta[kernel.noise])

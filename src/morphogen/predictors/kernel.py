@@ -77,13 +77,19 @@ class _Group:
 
 @final
 class Kernel:
-    """The covariance over the architectures of a space. Holds no data and no parameters: these are a vector `theta`."""
+    """The covariance over the architectures of a space. Holds no data and no parameters: these are a vector `theta`.
 
-    def __init__(self, layout: Layout) -> None:
+    Args:
+        layout: Of the space.
+        whole: Whether it sees decisions that have no effect on what a network computes, and counts options instead of
+            paths: these cost time and memory all the same.
+    """
+
+    def __init__(self, layout: Layout, whole: bool = False) -> None:
         space = layout.space
-        self.layout = layout
+        self.layout, self.whole = layout, whole
         bag = paths_or_one_hot(space)
-        self._bag: Paths | Counts = bag if isinstance(bag, Paths) else Counts(space)
+        self._bag: Paths | Counts = bag if isinstance(bag, Paths) and not whole else Counts(space)
         # a column of a subset says "not there", "not picked" or "picked"; what that means differs from choice to choice
         keys: dict[tuple[bool, tuple[str, ...]], list[int]] = {}
         for b in layout.blocks:
@@ -118,7 +124,7 @@ class Kernel:
 
     def points(self, states: States) -> Points:
         """What the kernel sees of architectures, from their layout's states."""
-        return Points(live(self.layout.space, states), self._bag.words(states))
+        return Points(states if self.whole else live(self.layout.space, states), self._bag.words(states))
 
     def seen(self, points: Points) -> Seen:
         """Prepare a data set."""
@@ -134,11 +140,18 @@ class Kernel:
     def covariance(self, theta: Array, scale: float, a: Points, b: Points) -> Array:
         """`(len(a), len(b))`, without noise."""
         za, zb = self._embed(theta, a.states), self._embed(theta, b.states)
-        dots = za @ zb.T
-        squares = (za * za).sum(1)[:, None] + (zb * zb).sum(1)[None] - 2.0 * dots
         product, main, bag = np.exp(theta[self.variances : self.bag_scale])
-        out: Array = product * np.exp(-np.maximum(squares, 0.0)) + main * dots
-        out += bag * np.exp(-scale * np.exp(theta[self.bag_scale]) * self._bag_distances(a, b))
+        dots = za @ zb.T
+        # in place: with thousands of candidates, writing new arrays takes longer than computing them
+        out: Array = dots * -2.0
+        out += (za * za).sum(1)[:, None]
+        out += (zb * zb).sum(1)
+        _decay(out, 1.0, product)
+        dots *= main
+        out += dots
+        far = self._bag_distances(a, b)
+        _decay(far, scale * np.exp(theta[self.bag_scale]), bag)
+        out += far
         return out
 
     def variance(self, theta: Array, points: Points) -> Array:
@@ -162,7 +175,7 @@ class Kernel:
         columns: list[Array] = []
         for g in self.groups:
             table = self._table(theta, g)
-            columns += [np.exp(0.5 * theta[c]) * table[states[:, c]] for c in g.columns]
+            columns += [(np.exp(0.5 * theta[c]) * table)[states[:, c]] for c in g.columns]
         return np.concatenate(columns, axis=1) if columns else np.zeros((len(states), 1))
 
     @staticmethod
@@ -172,9 +185,11 @@ class Kernel:
     def _bag_distances(self, a: Points, b: Points) -> Array:
         words = vocabulary(a.words)
         # the squared norm of square roots of counts is the number of items, known words or not
-        dots = np.sqrt(matrix(a.words, words)) @ np.sqrt(matrix(b.words, words)).T
-        out: Array = (a.words != 0).sum(1)[:, None] + (b.words != 0).sum(1)[None] - 2.0 * dots
-        return np.maximum(out, 0.0)
+        out: Array = np.sqrt(matrix(a.words, words)) @ np.sqrt(matrix(b.words, words)).T
+        out *= -2.0
+        out += (a.words != 0).sum(1)[:, None]
+        out += (b.words != 0).sum(1)
+        return np.maximum(out, 0.0, out=out)
 
 
 class _Back(NamedTuple):
@@ -211,6 +226,14 @@ class _Back(NamedTuple):
                 by_table += weight * (moved + pairs.T @ table + 2.0 * single[:, None] * table)
             out[g.at : g.at + g.start.size] += by_table.ravel()
         return out
+
+
+def _decay(distances: Array, rate: float, variance: float) -> None:
+    """`variance * exp(-rate * distances)`, in place."""
+    np.maximum(distances, 0.0, out=distances)
+    distances *= -rate
+    np.exp(distances, out=distances)
+    distances *= variance
 
 
 def _simplex(states: int) -> Array:

@@ -10,11 +10,26 @@ from typing import NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
+from morphogen.predictors.kernel import Kernel, Points
 from morphogen.predictors.layout import Layout, States, layout
 from morphogen.space import Architecture, Space
 from morphogen.trial import Trial
 
-__all__ = ["Pool", "fullest", "log_expected_improvement", "novel", "pool", "search", "squashed", "unseen"]
+__all__ = [
+    "Candidates",
+    "Flattened",
+    "Pool",
+    "flattened",
+    "fullest",
+    "log_expected_improvement",
+    "most_promising",
+    "novel",
+    "pool",
+    "representative",
+    "search",
+    "squashed",
+    "unseen",
+]
 
 Array = NDArray[np.float64]
 
@@ -22,15 +37,24 @@ ENUMERABLE = 20_000
 """The largest space (size, limits aside) of which every architecture is a candidate."""
 
 
-def squashed(trials: Sequence[Trial]) -> Array:
-    """The losses of trials on a scale that a Gaussian model can live with; needs one that worked.
+@final
+class Flattened(NamedTuple):
+    """Losses on a scale that a Gaussian model can live with: `x = (loss - center) / unit`, and `log(1 + x)` above 0."""
+
+    values: Array
+    center: float
+    unit: float
+
+
+def flattened(trials: Sequence[Trial], objective: int = 0) -> Flattened:
+    """The losses of trials, of one objective, flattened where they are worse than the median; needs one that worked.
 
     In units of the distance from the median to the best tenth; worse than the median grows only as a
     logarithm, so that failures of training do not hide differences between good architectures. What exceeds
     a measured limit is put behind every loss within the limits, further off the larger the excess; what
     failed, behind everything.
     """
-    losses = np.array([t.loss for t in trials])
+    losses = np.array([t.losses[objective] if objective < len(t.losses) else np.inf for t in trials])
     violations = np.array([t.violation for t in trials])
     worked = np.isfinite(losses) & np.isfinite(violations)
     good = worked & (violations <= 0) if (worked & (violations <= 0)).any() else worked
@@ -42,7 +66,13 @@ def squashed(trials: Sequence[Trial]) -> Array:
     over = worked & ~good
     out[over] = behind + np.log1p(violations[over]) + 0.1 * np.tanh(out[over])
     out[~worked] = max(float(out[worked].max()), 0.0) + 0.5
-    return np.asarray((out - out.mean()) / (float(out.std()) or 1.0))
+    return Flattened(out, center, unit)
+
+
+def squashed(trials: Sequence[Trial]) -> Array:
+    """The flattened losses of the first objective, with mean 0 and variance 1."""
+    values = flattened(trials).values
+    return np.asarray((values - values.mean()) / (float(values.std()) or 1.0))
 
 
 def log_expected_improvement(mean: Array, deviation: Array, incumbent: float) -> Array:
@@ -70,7 +100,8 @@ def fullest(trials: Sequence[Trial], enough: int) -> list[Trial]:
     """
     groups: dict[tuple[tuple[str, float], ...], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(tuple(sorted(trial.proposal.fidelity.items())), []).append(trial)
+        fidelity = trial.proposal.fidelity
+        groups.setdefault(tuple(sorted(fidelity.items())) if fidelity else (), []).append(trial)
     # an axis that is not named is at its full amount
     axes = sorted({axis for key in groups for axis, _ in key})
     ranked = sorted(groups, key=lambda key: tuple(dict(key).get(a, float("inf")) for a in axes), reverse=True)
@@ -84,6 +115,67 @@ class Pool(NamedTuple):
 
     states: States
     identities: list[bytes]
+
+
+@final
+class Candidates(NamedTuple):
+    """Architectures to choose from; `which` of the pool they are, where they are from it."""
+
+    states: States
+    which: NDArray[np.int64] | None = None
+
+    def points(self, kernel: Kernel) -> Points:
+        """What a kernel sees of them."""
+        if self.which is None:
+            return kernel.points(self.states)
+        return _pooled(kernel.layout.space, kernel.whole).take(self.which)
+
+
+@lru_cache(maxsize=16)
+def _pooled(space: Space, whole: bool) -> Points:
+    """The pool as a kernel sees it."""
+    small = pool(space)
+    assert small is not None
+    return Kernel(layout(space), whole).points(small.states)
+
+
+def representative(losses: Array, most: int) -> NDArray[np.int64]:
+    """At most so many trials: the better half of them the best, the rest the latest."""
+    n = len(losses)
+    if n <= most:
+        return np.arange(n)
+    best = np.argsort(losses, kind="stable")[: most // 2]
+    rest = np.setdiff1d(np.arange(n), best)
+    return np.sort(np.concatenate([best, rest[len(rest) - (most - len(best)) :]]))
+
+
+def most_promising(
+    rows: Layout,
+    acquisition: Callable[[Candidates], Array],
+    good: Sequence[Architecture],
+    taken: set[bytes],
+    rng: np.random.Generator,
+) -> Architecture | None:
+    """The architecture of the largest acquisition whose identity is not taken; None where none was found.
+
+    Of a small space all are compared, of a large one those that `search` finds.
+
+    Args:
+        rows: Layout of the space.
+        acquisition: What is maximized.
+        good: Good architectures, best first, that the search starts from.
+        taken: Identities.
+        rng: Randomness.
+    """
+    small = pool(rows.space)
+    if small is None:
+        ranked = search(rows, good, lambda states: acquisition(Candidates(states)), rng)
+        return unseen(rows.space, rows.architectures(ranked), taken)
+    left = np.array([i for i, identity in enumerate(small.identities) if identity not in taken], int)
+    if not left.size:
+        return None
+    states = small.states[left]
+    return rows.architectures(states[[int(np.argmax(acquisition(Candidates(states, left))))]])[0]
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import final
 
+from morphogen.catalog import resolve
 from morphogen.trial import Trial
 
 __all__ = ["Advantages", "BestOfLast", "Reward", "negative_loss"]
@@ -57,22 +58,24 @@ class Advantages:
     is one, its advantage is 0 and the average does not move.
 
     Args:
-        reward: From a trial to its reward.
+        reward: From a trial to its reward; a name `package.module:function` is imported.
         decay: How much of the average stays, at each reward.
     """
 
-    reward: Reward
+    reward: Reward | str
     decay: float
     average: float | None = field(default=None, init=False)
     lowest: float | None = field(default=None, init=False)
+    _reward: Reward = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay={self.decay}: expected a number of [0, 1)")
+        self._reward = resolve(self.reward) if isinstance(self.reward, str) else self.reward
 
     def __call__(self, trial: Trial) -> float:
         """The advantage of a trial over those told before it; learns its reward."""
-        reward = math.nan if trial.failed else self.reward(trial)
+        reward = math.nan if trial.failed else self._reward(trial)
         if not math.isfinite(reward):
             if self.lowest is None:
                 return 0.0

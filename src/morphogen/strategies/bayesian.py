@@ -12,9 +12,17 @@ from numpy.typing import NDArray
 
 from morphogen.predictors.gaussian_process import Parameters, Posterior, fit_parameters
 from morphogen.predictors.kernel import Kernel, Points
-from morphogen.predictors.layout import States, layout
+from morphogen.predictors.layout import layout
 from morphogen.space import Architecture, Space
-from morphogen.strategies.acquisition import fullest, log_expected_improvement, novel, pool, search, squashed, unseen
+from morphogen.strategies.acquisition import (
+    Candidates,
+    fullest,
+    log_expected_improvement,
+    most_promising,
+    novel,
+    representative,
+    squashed,
+)
 from morphogen.trial import Proposal, Trial
 
 __all__ = ["Bayesian"]
@@ -100,25 +108,13 @@ class Bayesian:
         incumbent = float(values.min())
         wider = self._wider(losses, len(waiting))
 
-        def acquisition(points: Points) -> Array:
+        def acquisition(candidates: Candidates) -> Array:
+            points = candidates.points(kernel)
             mean, cross = posterior.mean(points)
             return log_expected_improvement(mean, wider * posterior.deviation(points, cross), incumbent)
 
-        small = pool(self.space)
-        if small is not None:
-            left = np.array([i for i, identity in enumerate(small.identities) if identity not in taken], int)
-            if not left.size:
-                return None
-            points: Points = self._cached("pool", lambda: kernel.points(small.states))
-            best = left[int(np.argmax(acquisition(points.take(left))))]
-            return kernel.layout.architectures(small.states[[best]])[0]
-
-        def of_states(states: States) -> Array:
-            return acquisition(kernel.points(states))
-
-        good = [trials[i].architecture for i in np.argsort(losses, kind="stable")[:20]]
-        ranked = search(kernel.layout, [a for a in good if a is not None], of_states, rng)
-        return unseen(self.space, kernel.layout.architectures(ranked), taken)
+        good = [a for i in np.argsort(losses, kind="stable")[:20] if (a := trials[i].architecture) is not None]
+        return most_promising(kernel.layout, acquisition, good, taken, rng)
 
     def _wider(self, losses: Array, waiting: int) -> float:
         """What deviations are multiplied by: more the longer nothing better was found, every other time.
@@ -148,7 +144,7 @@ class Bayesian:
     @staticmethod
     def _data(kernel: Kernel, trials: list[Trial], losses: Array, most: int) -> tuple[Points, Array]:
         """At most so many trials and their losses, with mean 0 and variance 1."""
-        chosen = _representative(losses, most)
+        chosen = representative(losses, most)
         architectures = [a for i in chosen if (a := trials[i].architecture) is not None]
         values = losses[chosen] - losses[chosen].mean()
         return kernel.points(kernel.layout.read(architectures)), values / (float(values.std()) or 1.0)
@@ -161,13 +157,3 @@ class Bayesian:
                 del self._cache[old]
             self._cache[key] = made
         return self._cache[key]
-
-
-def _representative(losses: Array, most: int) -> NDArray[np.int64]:
-    """At most so many trials: the better half of them the best, the rest the latest."""
-    n = len(losses)
-    if n <= most:
-        return np.arange(n)
-    best = np.argsort(losses, kind="stable")[: most // 2]
-    rest = np.setdiff1d(np.arange(n), best)
-    return np.sort(np.concatenate([best, rest[len(rest) - (most - len(best)) :]]))

@@ -44,7 +44,7 @@ class Ppo:
     Args:
         space: Where to search.
         hidden: Units of a layer.
-        layers: Layers of the LSTM.
+        layers: Layers of the LSTM; 0: no network, independent logits for each choice (`policy.Independent`).
         bound: Weights start uniform in `[-bound, bound]`.
         learning_rate: Of Adam.
         minibatch: Architectures an update, in the order of telling.
@@ -52,7 +52,7 @@ class Ppo:
         clip: Ratios beyond 1 +- clip are not rewarded.
         entropy: Weight of the entropy that is added to the objective.
         decay: Of the moving average.
-        reward: From a trial to its reward.
+        reward: From a trial to its reward: a function, or its name `package.module:function`.
         seed: Of the first weights.
     """
 
@@ -68,7 +68,7 @@ class Ppo:
     clip: float = 0.2
     entropy: float = 1e-5
     decay: float = 0.95
-    reward: Reward = negative_loss
+    reward: Reward | str = negative_loss
     seed: int = 0
     policy: Policy = field(init=False, repr=False)
     advantages: Advantages = field(init=False, repr=False)

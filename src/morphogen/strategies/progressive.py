@@ -80,7 +80,8 @@ class Progressive:
     A level is a space nested in `space`. A choice that is the same in a level and in the one before keeps the
     pick of the architecture that is extended; the others are open. Of the first level, where there is no
     predictor yet, at most K architectures are trained, drawn uniformly. Isomorphic architectures
-    (`Space.identity`) are trained once a level.
+    (`Space.identity`) are trained once: where an extension is what an earlier level trained (a decision was opened
+    and stayed as it was), it is kept without another training.
 
     Differs: the next level starts when all of the last one are told, so workers wait at its end. Failed
     trials are not extended (unless all failed) and count as the lowest target so far. The predictor sees
@@ -105,6 +106,8 @@ class Progressive:
     level: int = field(default=0, init=False)
     current: list[Trial] = field(default_factory=list, init=False, repr=False)
     """Told trials of the level."""
+    kept: list[Trial] = field(default_factory=list, init=False, repr=False)
+    """Told trials of earlier levels that are among the best of this one, too."""
     queue: list[Architecture] = field(default_factory=list, init=False, repr=False)
     """What the level trains, best prediction first; of the first level, what there is to draw from."""
 
@@ -133,9 +136,7 @@ class Progressive:
             return
         self.current.append(trial)
         if len(self.current) == self._size:
-            self.level += 1
-            self.queue = self._next(rng) if self.level < len(self.levels) else []
-            self.current = []
+            self._advance(rng)
 
     @property
     def _size(self) -> int:
@@ -154,10 +155,25 @@ class Progressive:
                 break
         return architecture
 
+    def _advance(self, rng: np.random.Generator) -> None:
+        """Begin the next level that has anything to train."""
+        known = {self.space.identity(a): t for t in self.told if (a := t.proposal.architecture) is not None}
+        while True:
+            self.level += 1
+            if self.level == len(self.levels):
+                self.queue, self.current, self.kept = [], [], []
+                return
+            best = [(self.space.identity(a), a) for a in self._next(rng)]
+            self.current, self.kept = [], [known[identity] for identity, _ in best if identity in known]
+            self.queue = [a for identity, a in best if identity not in known]
+            if self.queue:
+                return
+
     def _next(self, rng: np.random.Generator) -> list[Architecture]:
-        """Extend what the last level trained; the best by prediction."""
-        parents = [a for t in self.current if not t.failed and (a := t.proposal.architecture) is not None]
-        parents = parents or [a for t in self.current if (a := t.proposal.architecture) is not None]
+        """Extend what the last level trained and kept; the best by prediction."""
+        level = [*self.kept, *self.current]
+        parents = [a for t in level if not t.failed and (a := t.proposal.architecture) is not None]
+        parents = parents or [a for t in level if (a := t.proposal.architecture) is not None]
         predict = self._fit(rng)
         states, scores = [], []
         places = layout(self.space)

@@ -33,14 +33,16 @@ class Reinforce:
     """A recurrent controller writes architectures and learns from their accuracy by REINFORCE.
 
     Zoph & Le 2017, "Neural Architecture Search with Reinforcement Learning" (arXiv:1611.01578), sections 3.2
-        and 4.1: a
-    two-layer LSTM with 35 units, weights uniform in [-0.08, 0.08], Adam with a learning rate of 0.0006, m = 8
-        children a
-    gradient, an exponential moving average of earlier rewards as the baseline, accuracies cubed; layers are
-        added during
-    the search (6, and 2 more every 1,600 children). The paper's 100 asynchronous replicas are `replicas=100`
-        with 800
-    slots: each collects its m children, then its gradient is applied at once, in the order of telling.
+    and 4.1: a two-layer LSTM with 35 units, weights uniform in [-0.08, 0.08], Adam with a learning rate of
+    0.0006, m = 8 children a gradient, an exponential moving average of earlier rewards as the baseline,
+    accuracies cubed; layers are added during the search (6, and 2 more every 1,600 children). The paper's 100
+    asynchronous replicas are `replicas=100` with 800 slots: each collects its m children, then its gradient
+    is applied at once, in the order of telling.
+
+    The REINFORCE of Dong & Yang 2020, NAS-Bench-201 (arXiv:2001.00326), is `layers=0, bound=0.001, children=1,
+    learning_rate=0.001, decay=0.9` with the accuracy as it is for a reward: a categorical distribution for each
+    edge, a gradient after every child. (Its baseline includes the reward that it is compared with, which scales
+    all advantages alike; Adam does not see the scale.)
 
     Differs: the gradient is that of the weights at the time of the step, not of those that the children were
     sampled with (which may be older); all replicas sample with the newest weights. The baseline's decay is
@@ -49,13 +51,13 @@ class Reinforce:
     Args:
         space: Where to search.
         hidden: Units of a layer.
-        layers: Layers of the LSTM.
+        layers: Layers of the LSTM; 0: no network, independent logits for each choice (`policy.Independent`).
         bound: Weights start uniform in `[-bound, bound]`.
         learning_rate: Of Adam.
         children: m: children a gradient.
         replicas: K: minibatches that are collected at the same time.
         decay: Of the moving average.
-        reward: From a trial to its reward.
+        reward: From a trial to its reward: a function, or its name `package.module:function`.
         growth: Spaces nested in `space`, searched one after another; empty: only `space`.
         every: How many children are asked before the next of `growth`.
         seed: Of the first weights.
@@ -71,7 +73,7 @@ class Reinforce:
     children: int = 8
     replicas: int = 1
     decay: float = 0.95
-    reward: Reward = field(default_factory=BestOfLast)
+    reward: Reward | str = field(default_factory=BestOfLast)
     growth: Sequence[Space] = ()
     every: int = 1600
     seed: int = 0
