@@ -5,8 +5,10 @@
 Protocol: random images, one thread, CPU seconds of the process (so that neighbors count less), the variants one after
 the other in each round, the first round dropped, the median of the rest. A step is the architecture step (Adam
 included) and the weight step (gradients clipped at 5, SGD with momentum). Memory: the growth of the peak of the
-resident set over one forward and backward pass of the weights, each in a process of its own. `--check` compares losses
-and gradients in float64 with the same weights on both sides instead.
+resident set over one forward and backward pass of the weights, each in a process of its own. `morphogen again` is ours
+with cells that run again in backward. `--check` compares losses and gradients in float64 with the same weights on both
+sides instead. `--order sampled` times the weight step of sampled sub-graphs (ENAS, single path) and needs no reference:
+ours beside the same modules one after the other in torch's default memory layout.
 
 The reference is read from the folder it is in and adapted as it is read, none of its code is here: `.cuda()` is taken
 away, removed overloads of `add_` and `sub_` are rewritten, `view` becomes `reshape` where gradients are flattened, and
@@ -25,21 +27,25 @@ import sys
 import time
 import types
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from morphogen.nn.mixture import bind
+from morphogen.nn.mixed import fuse
+from morphogen.nn.mixture import bind, picks_to_mixture
 from morphogen.nn.network import network
 from morphogen.oneshot import Softmax
 from morphogen.oneshot.distribution import Step
 from morphogen.oneshot.gradients import first_order
+from morphogen.oneshot.recompute import recompute
 from morphogen.oneshot.second_order import SecondOrder
 from morphogen.spaces.darts import DARTS, SKELETONS
 
@@ -144,7 +150,7 @@ def our_parts(setup: Setup, dtype: torch.dtype, unrolled: bool) -> tuple[nn.Modu
     return made, Softmax(DARTS, gradient=gradient, generator=generator, dtype=dtype)
 
 
-def ours(setup: Setup, unrolled: bool) -> Side:
+def ours(setup: Setup, unrolled: bool, *, again: bool = False) -> Side:
     made, distribution = our_parts(setup, torch.float32, unrolled)
     optimizer = sgd(made)
     batches = [batch(setup, seed, torch.float32) for seed in (1, 2)]
@@ -159,7 +165,35 @@ def ours(setup: Setup, unrolled: bool) -> Side:
         bind(made, mixture)
         return F.cross_entropy(made(train[0]), train[1])
 
-    return lambda: distribution.update(step), lambda: descend(made, optimizer, loss)
+    def cells() -> AbstractContextManager[None]:
+        return recompute(made) if again else nullcontext()
+
+    def architecture_step() -> None:
+        with cells():
+            distribution.update(step)
+
+    def weight_step() -> None:
+        with cells():
+            descend(made, optimizer, loss)
+
+    return architecture_step, weight_step
+
+
+def sampled(setup: Setup, *, plain: bool) -> Side:
+    """The same sub-graphs on every side, in the same order."""
+    made, _ = our_parts(setup, torch.float32, False)
+    layout = torch.contiguous_format if plain else torch.channels_last
+    made.to(memory_format=layout)
+    fuse(made, not plain)
+    optimizer, rng = sgd(made), np.random.default_rng(0)
+    images, classes = batch(setup, 1, torch.float32)
+    images = images.contiguous(memory_format=layout)
+
+    def weight_step() -> None:
+        with bind(made, picks_to_mixture(DARTS.sample(rng))):
+            descend(made, optimizer, lambda: F.cross_entropy(made(images), classes))
+
+    return lambda: None, weight_step
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
@@ -191,7 +225,7 @@ def timed(sides: dict[str, Side], rounds: int) -> dict[str, dict[str, float]]:
 
 def memory(name: str, options: argparse.Namespace) -> float:
     """Megabytes that the peak grows by in one pass of the weights, in a new process."""
-    command = [sys.executable, __file__, "--config", options.config, "--memory-of", name]
+    command = [sys.executable, __file__, "--config", options.config, "--order", options.order, "--memory-of", name]
     if options.reference:
         command += ["--reference", str(options.reference)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
@@ -244,7 +278,7 @@ def main() -> None:
         "--reference", type=Path, help="A checkout of quark0/darts; without one, only ours is measured."
     )
     parser.add_argument("--config", choices=SETUPS, default="S")
-    parser.add_argument("--order", choices=("first", "second"), default="first")
+    parser.add_argument("--order", choices=("first", "second", "sampled"), default="first")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--memory", action="store_true", help="Measure memory too.")
     parser.add_argument("--check", action="store_true", help="Compare the mathematics instead of the time.")
@@ -254,7 +288,14 @@ def main() -> None:
     torch.set_num_threads(1)
     setup = SETUPS[options.config]
     makers: dict[str, Callable[[bool], Side]] = {"morphogen": lambda unrolled: ours(setup, unrolled)}
-    if options.reference:
+    if options.memory or options.memory_of:
+        makers["morphogen again"] = lambda unrolled: ours(setup, unrolled, again=True)
+    if options.order == "sampled":
+        makers = {
+            "plain modules": lambda _: sampled(setup, plain=True),
+            "morphogen": lambda _: sampled(setup, plain=False),
+        }
+    elif options.reference:
         makers = {"quark0/darts": lambda unrolled: reference(options.reference, setup, unrolled), **makers}
     if options.memory_of:
         print(grown(makers[options.memory_of](False)))
@@ -280,10 +321,10 @@ def main() -> None:
 def show(medians: dict[str, dict[str, float]]) -> None:
     first = next(iter(medians.values()))
     columns = list(first)
-    print(f"{'':14}" + "".join(f"{c.replace('_', ' '):>24}" for c in columns))
+    print(f"{'':16}" + "".join(f"{c.replace('_', ' '):>24}" for c in columns))
     for name, row in medians.items():
         cells = [f"{row[c]:.3f} ({first[c] / row[c]:.2f}x)" if row[c] else f"{row[c]:.3f}" for c in columns]
-        print(f"{name:14}" + "".join(f"{cell:>24}" for cell in cells))
+        print(f"{name:16}" + "".join(f"{cell:>24}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,12 @@ from morphogen.nn.inherit import inherit
 from morphogen.nn.network import network
 from morphogen.oneshot import Softmax, Uniform
 from morphogen.oneshot.regime import Regime
-from morphogen.oneshot.sub_graphs import calibration, recalibrate
+from morphogen.oneshot.sub_graphs import calibration
 from morphogen.protocols import Context, MorphogenError
 from morphogen.spaces.darts import SKELETONS, darts
 from morphogen.testing import EstimatorSuite
 from morphogen.training import checkpoint
+from morphogen.training.batchnorm import recalibrate
 from morphogen.training.data import data
 from morphogen.training.fit import evaluate
 from morphogen.training.recipe import Recipe

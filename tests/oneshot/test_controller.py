@@ -32,9 +32,11 @@ CHECKS = Path(os.environ.get("MORPHOGEN_CHECKS", Path(__file__).parents[3] / "sh
 FILE = CHECKS / "enas_controller_vectors.json"
 VECTORS = json.loads(FILE.read_text()) if FILE.is_file() else {}
 ASSETS = Path(__file__).parents[1] / "assets"
-BASELINES = json.loads((ASSETS / "rl_vectors.json").read_text())["ema_baseline"][
-    "enas_tf_update_then_use_init_zero_0.99"
-]
+BASELINES = json.loads((ASSETS / "rl_vectors.json").read_text())["ema_baseline"]
+CONVENTIONS = {
+    "enas_tf_update_then_use_init_zero_0.99": (0.99, 0.0),
+    "carpedm20_init_first_update_then_use_0.95": (0.95, None),
+}
 needs_vectors = pytest.mark.skipif(
     not VECTORS, reason=f"no file {FILE}: MORPHOGEN_CHECKS names the folder of the reference's numbers"
 )
@@ -186,14 +188,17 @@ def test_a_connection_is_as_likely_as_the_softmax_of_minus_a_and_a():
     assert pytest.approx(1 / (1 + np.exp(-2 * a))) == asked[-1][1]
 
 
-def test_the_moving_average_moves_before_it_is_subtracted():
-    controller = Controller(enas_macro(2), entropy=0.0)
-    before = 0.0
-    for step in BASELINES:
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_the_moving_average_moves_before_it_is_subtracted(name):
+    decay, baseline = CONVENTIONS[name]
+    controller = Controller(enas_macro(2), entropy=0.0, decay=decay, baseline=baseline)
+    before = baseline
+    for step in BASELINES[name]:
+        before = step["reward"] if before is None else before
         advantage = controller.advantage(step["reward"], 3.0)
         assert pytest.approx(step["baseline_after"], abs=1e-12) == controller.baseline
         assert pytest.approx(step["advantage"], abs=1e-12) == advantage
-        assert pytest.approx(0.99 * (step["reward"] - before)) == advantage
+        assert pytest.approx(decay * (step["reward"] - before)) == advantage
         before = controller.baseline
 
 
@@ -290,6 +295,7 @@ def test_the_penalty_draws_connections_to_their_target():
 
 def test_rewards_are_by_the_statistics_of_the_batch_unless_told():
     space = enas_macro(2, ("conv_3x3",))
+    torch.manual_seed(0)
     supernet = network(space, SKELETON)
     for module in supernet.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

@@ -1,10 +1,17 @@
+import math
+from dataclasses import replace
+
 import own_model
 import pytest
 import torch
 
+from morphogen.nn.network import network
 from morphogen.oneshot import Softmax, Uniform
+from morphogen.oneshot.controller import Controller
+from morphogen.oneshot.distribution import Step
 from morphogen.oneshot.health import health, most_skips, warnings
 from morphogen.spaces.darts import DARTS
+from morphogen.spaces.enas_macro import SKELETONS, enas_macro
 
 
 def skewed(option, by=9.0):
@@ -41,3 +48,28 @@ def test_a_space_without_skips_has_only_the_signs_that_it_can_have():
     assert {"entropy"} == set(health(Softmax(own_model.space)))
     assert {} == health(Uniform(DARTS))
     assert [] == warnings({})
+
+
+def test_a_controller_shows_rewards_their_average_and_its_entropy():
+    space = enas_macro(2)
+    controller = Controller(space, steps=2, aggregate=20)
+    assert {} == health(controller)
+    skeleton = replace(SKELETONS["search"], image=(1, 8, 8), classes=4, channels=4, cells=2)
+    torch.manual_seed(0)
+    supernet = network(space, skeleton)
+    batch = torch.randn(8, 1, 8, 8), torch.arange(8) % 4
+    optimizer = torch.optim.SGD(supernet.parameters(), 0.1)
+    controller.update(Step(supernet, optimizer, batch, lambda: batch, 0, True, torch.Generator().manual_seed(0)))
+    signs = health(controller)
+    assert {"reward": controller.reward, "baseline": controller.baseline} == {
+        k: signs[k] for k in ("reward", "baseline")
+    }
+    # untrained, all architectures are about equally likely: 6 operations twice, one connection
+    assert pytest.approx(math.log(6 * 6 * 2), rel=0.05) == signs["controller_entropy"]
+
+
+def test_a_controller_that_has_settled_or_fails_is_said():
+    (said,) = warnings({"controller_entropy": [(1.0, 4.0), (2.0, 0.1)]})
+    assert said.startswith("the controller samples almost one architecture only (entropy 0.10 nats, first 4.00)")
+    (said,) = warnings({"reward": [(e, 0.4) for e in (1.0, 2.0, 3.0)], "baseline": [(3.0, 0.6)]})
+    assert said.startswith("the controller's last rewards (40.0%) are far below their moving average (60.0%)")

@@ -64,7 +64,7 @@ def test_the_gradient_of_a_scalar_problem_is_the_exact_one(gradient, xi, start):
 
 @pytest.mark.parametrize("gradient", [finite_difference, exact])
 def test_alternating_steps_end_at_the_fixed_point_of_the_virtual_step(gradient):
-    for xi, end in ((0.0, 2.0), (0.5, 1.0), (0.7, 2 / 2.4)):
+    for xi, end in ((0.0, 2.0), (0.1, 2 / 1.2), (0.3, 2 / 1.6), (0.5, 1.0), (0.7, 2 / 2.4)):
         a, w = double(2.0), double(-2.0)
         train, valid = scalar(a, w)
         for _ in range(600):
@@ -75,6 +75,26 @@ def test_alternating_steps_end_at_the_fixed_point_of_the_virtual_step(gradient):
             with torch.no_grad():
                 w -= 0.05 * g
         assert pytest.approx((end, end), abs=1e-6) == (a.item(), w.item())
+
+
+@with_vectors
+@pytest.mark.parametrize("gradient", [finite_difference, exact])
+def test_points_and_first_steps_of_the_scalar_problem_are_the_recorded_ones(gradient):
+    for point in VECTORS["scalar"]["points"]:
+        a, w = double(point["alpha"]), double(point["w"])
+        (found,) = gradient(*scalar(a, w), [w], [a], Virtual(point["xi"]))
+        assert pytest.approx(point["grad_second_order_exact"], abs=1e-11) == found.item()
+    for xi, recorded in VECTORS["scalar"]["trajectory_lr_alpha_0p05_then_lr_w_0p05"].items():
+        a, w = (double(value) for value in recorded["first_steps"][0])
+        train, valid = scalar(a, w)
+        for expected in recorded["first_steps"][1:]:
+            (g,) = gradient(train, valid, [w], [a], Virtual(float(xi)))
+            with torch.no_grad():
+                a -= 0.05 * g
+            (g,) = torch.autograd.grad(train(), w)
+            with torch.no_grad():
+                w -= 0.05 * g
+            assert pytest.approx(expected, abs=1e-11) == [a.item(), w.item()]
 
 
 # --- three smooth operations ------------------------------------------------------------------------------------------
@@ -151,6 +171,17 @@ def test_a_supernet_gives_the_numbers_of_the_released_code_and_stays_as_it_was()
         assert relative(SecondOrder(1e-8)(given, distribution.mixture, logits), by_product) < 1e-6
     assert all(torch.equal(before[name], value) for name, value in supernet.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in supernet.parameters())
+
+
+def test_the_difference_agrees_with_the_product_in_a_network_as_torch_starts_it():
+    torch.manual_seed(0)
+    supernet = network(DARTS, Skeleton((3, 8, 8), 5, channels=4, cells=3, affine=False, pool_norm=True)).double()
+    distribution = Softmax(DARTS, dtype=torch.float64)
+    logits = list(distribution.logits.values())
+    batches = [(torch.randn(8, 3, 8, 8, dtype=torch.float64), torch.arange(8) % 5) for _ in range(2)]
+    given = step(supernet, *batches, 0.025)
+    by_product = second_order_exact(given, distribution.mixture, logits)
+    assert relative(SecondOrder(1e-6)(given, distribution.mixture, logits), by_product) < 1e-8
 
 
 def test_the_virtual_step_is_the_one_that_the_optimizer_takes():

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from morphogen.nn.network import network
-from morphogen.oneshot import Dirichlet, Gumbel, Sandwich, Softmax, Uniform
+from morphogen.oneshot import Controller, Dirichlet, Gumbel, Sandwich, Softmax, Uniform
 from morphogen.oneshot.regime import Regime, parts
 from morphogen.oneshot.second_order import SecondOrder
 from morphogen.oneshot.supernet import learn
@@ -30,6 +30,7 @@ MAKES = {
     "dirichlet": (SMALL, partial(Dirichlet, lr=0.02)),
     "uniform": (SMALL, partial(Uniform, candidates=2)),
     "fair": (SMALL, partial(Uniform, candidates=2, fair=True)),
+    "controller": (SMALL, partial(Controller, steps=1, aggregate=2, candidates=2)),
     "sandwich": (own_model.space, partial(Sandwich, candidates=2)),
     "own-softmax": (own_model.space, partial(Softmax, lr=0.02)),
 }
@@ -85,6 +86,20 @@ def test_killed_in_any_epoch_it_goes_on_bit_for_bit(name, tmp_path):
     assert straight[0].found == resumed[0].found
     assert straight[0].metrics == resumed[0].metrics
     assert straight[0].curves == resumed[0].curves
+
+
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_killed_at_any_step_it_goes_on_bit_for_bit(steps, tmp_path):
+    straight = run("softmax")
+    with pytest.raises(Stop):
+        run("softmax", tmp_path, steps=steps)
+    assert same(straight, run("softmax", tmp_path))
+
+
+def test_recomputation_changes_no_bit():
+    plain, again = run("softmax"), run("softmax", regime=Regime(RECIPE, calibration=24, recompute=True))
+    assert same(plain, again)
+    assert plain[0].curves == again[0].curves
 
 
 def test_more_epochs_of_another_trial_equal_going_straight_through(tmp_path):

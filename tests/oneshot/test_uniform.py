@@ -1,13 +1,18 @@
 from collections import Counter
+from dataclasses import replace
 
 import own_model
 import pytest
 import torch
 
 from morphogen.limits import Cost, Limit
+from morphogen.nn.mixture import picks_to_mixture
+from morphogen.nn.network import network
 from morphogen.oneshot import Sandwich, Uniform
 from morphogen.space import Choice, Space
 from morphogen.spaces.darts import DARTS
+from morphogen.spaces.nasbench201 import NASBENCH201, from_string
+from morphogen.spaces.nasbench201 import SKELETONS as CELL_SKELETONS
 
 
 def generator(seed=0):
@@ -61,3 +66,21 @@ def test_a_sandwich_needs_something_to_be_large_and_keeps_to_the_limits():
     cost = Cost("params", {((c.name, o),): float(o) for c in choices for o in c.options})
     largest, smallest, *_ = Sandwich(Space(choices, limits=(Limit(cost, 40),))).draw(generator())
     assert [["24", "16"], ["8", "8"]] == [[next(iter(o)) for o in m.values()] for m in (largest, smallest)]
+
+
+def test_two_architectures_that_share_an_edge_train_the_same_weights_of_it_and_no_others():
+    skeleton = replace(CELL_SKELETONS["search"], image=(1, 8, 8), classes=4, channels=4, cells=3, cells_per_repeat=1)
+    supernet = network(NASBENCH201, skeleton)
+    edges = [name for name, _ in supernet.named_parameters() if ".edges." in name]
+
+    def trained(text):
+        supernet.zero_grad()
+        supernet(torch.randn(4, 1, 8, 8), picks_to_mixture(from_string(text))).sum().backward()
+        return {name for name in edges if supernet.get_parameter(name).grad is not None}
+
+    a = trained("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|none~1|skip_connect~2|")
+    b = trained("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|nor_conv_3x3~1|skip_connect~2|")
+    assert 3 == len(a & b)  # in each of the three cells, the convolution of the first edge
+    assert all("1<-0" in name and "nor_conv_3x3" in name for name in a & b)
+    assert all("3<-0" in name and "nor_conv_1x1" in name for name in a - b)
+    assert all("3<-1" in name and "nor_conv_3x3" in name for name in b - a)

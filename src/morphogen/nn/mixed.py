@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from morphogen.choice import Choice
 from morphogen.nn.mixture import Mixing, Mixture, key, run
 from morphogen.nn.operations import Zero
+from morphogen.nn.side_by_side import Shared, States, Term, serves, weighted_sum
 
-__all__ = ["Mixed", "MixedDepth", "MixedInput", "MixedOp"]
+__all__ = ["Mixed", "MixedDepth", "MixedInput", "MixedOp", "fuse"]
 
 
 class Mixed(Protocol):
@@ -34,6 +35,8 @@ class MixedOp(Mixing):
     Liu et al. 2019, "DARTS" (arXiv:1806.09055), eq. (2). An operation that is zero (`Zero`) is left out
     of a sum that has other terms: its weight matters only to those it takes from in a softmax.
 
+    In a supernet, sums are computed together where they can be: see `side_by_side` and `fuse`.
+
     Args:
         choice: Which operation.
         build: Option -> module; called for the options that the choice has.
@@ -42,12 +45,19 @@ class MixedOp(Mixing):
     def __init__(self, choice: Choice, build: Callable[[str], nn.Module]) -> None:
         super().__init__(choice)
         self.ops = nn.ModuleDict({key(option): build(option) for option in choice.options})
+        self.fused = True
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
+        terms = self.terms(x, mixture)
+        if _together(self, mixture) and serves(terms):
+            return weighted_sum(terms, lambda op, x: run(op, x, mixture), Shared())
+        return _sum((_weighted(run(op, x, mixture), weight) for op, x, weight in terms), x)
+
+    def terms(self, x: Tensor, mixture: Mixture | None) -> list[Term]:
+        """What the sum is of."""
         (choice,) = self.choices
-        chosen = [(self.ops[key(option)], weight) for option, weight in self.weights(choice, mixture).items()]
-        terms = [(op, weight) for op, weight in chosen if not isinstance(op, Zero)] or chosen
-        return _sum((_weighted(run(op, x, mixture), weight) for op, weight in terms), x)
+        chosen = [Term(self.ops[key(option)], x, weight) for option, weight in self.weights(choice, mixture).items()]
+        return [term for term in chosen if not isinstance(term.op, Zero)] or chosen
 
 
 @final
@@ -69,11 +79,17 @@ class MixedInput(Mixing):
                     f"choice '{choice.name}' is among inputs, its options are indices 0, 1, ...; got '{option}'"
                 )
         self.edges = nn.ModuleDict({option: build(option) for option in choice.options})
+        self.fused = True
 
     def forward(self, inputs: Sequence[Tensor], mixture: Mixture | None = None) -> Tensor:
         (choice,) = self.choices
-        chosen = self.weights(choice, mixture).items()
-        return _sum((_weighted(run(self.edges[i], inputs[int(i)], mixture), weight) for i, weight in chosen), inputs[0])
+        chosen = [(self.edges[i], inputs[int(i)], weight) for i, weight in self.weights(choice, mixture).items()]
+        if _together(self, mixture):
+            terms = [term for edge, x, weight in chosen for term in _terms(edge, x, weight, mixture)]
+            if serves(terms):
+                shared = inputs.shared if isinstance(inputs, States) else Shared()
+                return weighted_sum(terms, lambda op, x: run(op, x, mixture), shared)
+        return _sum((_weighted(run(edge, x, mixture), weight) for edge, x, weight in chosen), inputs[0])
 
 
 @final
@@ -102,6 +118,29 @@ class MixedDepth(Mixing):
         for depth in range(max(chosen, default=0)):
             outputs[depth + 1] = run(self.blocks[depth], outputs[depth], mixture)
         return _sum((_weighted(outputs[depth], weight) for depth, weight in chosen.items()), x)
+
+
+def fuse(network: nn.Module, on: bool = True) -> None:
+    """Let the sums of a supernet be computed together, as they are unless told, or one operation after the other, as
+    they are written. The same numbers but for rounding."""
+    for module in network.modules():
+        if isinstance(module, MixedOp | MixedInput):
+            module.fused = on
+
+
+def _together(sum_: MixedOp | MixedInput, mixture: Mixture | None) -> bool:
+    # without a mixture it is a stand-alone network, which stays what `torch.nn` makes of it
+    return sum_.fused and sum_.training and (mixture is not None or sum_.bound is not None)
+
+
+def _terms(edge: nn.Module, x: Tensor, weight: Tensor | None, mixture: Mixture | None) -> list[Term]:
+    """The terms of an edge, weighted with the edge itself."""
+    if not isinstance(edge, MixedOp):
+        return [Term(edge, x, weight)]
+    terms = edge.terms(x, mixture)
+    if weight is None:
+        return terms
+    return [Term(op, x, weight if own is None else weight * own) for op, x, own in terms]
 
 
 def _weighted(y: Tensor, weight: Tensor | None) -> Tensor:

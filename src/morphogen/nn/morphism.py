@@ -2,8 +2,8 @@
 
 Chen, Goodfellow, Shlens 2016, "Net2Net: Accelerating Learning via Knowledge Transfer" (arXiv:1511.05641), and Wei et
 al. 2016, "Network Morphism" (arXiv:1603.01670), in the forms of Elsken, Metzen, Hutter 2017, "Simple and Efficient
-Architecture Search for Convolutional Neural Networks" (arXiv:1711.04528), section 3. Between two stand-alone networks of
-one space:
+Architecture Search for Convolutional Neural Networks" (arXiv:1711.04528), section 3. Between two stand-alone
+networks of one space:
 
 - *wider* (their type II): old outputs have zeros where they would read new channels, which begin with new weights;
 - *larger kernels*: the old one in the center, zeros around it;

@@ -21,8 +21,8 @@ def make_neutral(module: nn.Module, x: Tensor, wanted: Tensor) -> bool:
     """Change weights of a module so that what it makes of `x` is `wanted`, if one of two ways leads there.
 
     First, by zeros: where it is so with all of its layers at zero (a residual block adds nothing; a convolution in the
-    place of nothing is nothing), layers get their weights back, in their order, as long as it stays so. Those that remain
-    at zero have a gradient, since what they read is not zero. Else, where `wanted` is `x`, by identities.
+    place of nothing is nothing), layers get their weights back, in their order, as long as it stays so. Those that
+    remain at zero have a gradient, since what they read is not zero. Else, where `wanted` is `x`, by identities.
 
     A batch norm without scale and shift leaves no way: training would at once blow up what is zero in front of it.
 

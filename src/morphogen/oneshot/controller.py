@@ -15,7 +15,9 @@ from morphogen.oneshot.enas_any import AnyPolicy
 from morphogen.oneshot.enas_macro import MacroPolicy
 from morphogen.oneshot.enas_micro import MicroPolicy
 from morphogen.oneshot.enas_writing import Policy, Written, greedy, sampling
+from morphogen.oneshot.health import BASELINE, REWARD, SURPRISE
 from morphogen.oneshot.held import held
+from morphogen.oneshot.ranks import mean_number
 from morphogen.space import Architecture, Space
 from morphogen.training.device import precision
 
@@ -106,7 +108,9 @@ class Controller:
         self.batch_statistics = batch_statistics
         self.baseline = baseline
         self.reward: float | None = None
-        """The mean of the last steps' rewards."""
+        """The mean accuracy of the last steps' samples."""
+        self.surprise: float | None = None
+        """The mean of their `-log p`, which estimates the entropy of the controller, in nats."""
         self.policy = policy(space, generator=generator, dtype=dtype)
         self._optimizer = torch.optim.Adam(self.policy.module.parameters(), lr, betas, eps)
 
@@ -122,19 +126,21 @@ class Controller:
         """At the last step of an epoch: the controller's own steps, the weights held as they are."""
         if not step.last:
             return
-        choose, rewards = sampling(step.generator), []
+        choose, rewards, surprises = sampling(step.generator), [], []
         with _judging(step.network, self.batch_statistics):
             for _ in range(self.steps):
                 self._optimizer.zero_grad()
                 for _ in range(self.aggregate):
                     written = self.policy.write(choose)
-                    rewards.append(_accuracy(step.network, written.architecture, step.valid()))
+                    rewards.append(mean_number(_accuracy(step.network, written.architecture, step.valid())))
+                    surprises.append(written.surprise.item())
                     loss = controller_loss(written, self.advantage(rewards[-1], written.bonus), self.skip_weight)
                     if loss.requires_grad:  # a space of one point has nothing to learn
                         (loss / self.aggregate).backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step()
         self._optimizer.zero_grad()
         self.reward = sum(rewards) / len(rewards)
+        self.surprise = sum(surprises) / len(surprises)
 
     def advantage(self, accuracy: float, entropy: float) -> float:
         """A sample's reward over the moving average, which this reward has moved already: the code's order, by which
@@ -148,6 +154,13 @@ class Controller:
         """The best by `score` of the sampled candidates; of equally good ones, the first."""
         return max((self.sample(generator) for _ in range(self.candidates)), key=score)
 
+    def signs(self) -> dict[str, float]:
+        """For `health`: the last steps' mean accuracy, the moving average that rewards are compared with, and the
+        entropy of the controller in nats; nothing before its first steps."""
+        if self.reward is None or self.surprise is None or self.baseline is None:
+            return {}
+        return {REWARD: self.reward, BASELINE: self.baseline, SURPRISE: self.surprise}
+
     @torch.no_grad()
     def likeliest(self) -> Architecture:
         """What the controller writes where it always takes the most probable answer."""
@@ -156,7 +169,8 @@ class Controller:
     def state_dict(self) -> dict[str, Any]:
         policy = {name: value.detach().clone() for name, value in self.policy.module.state_dict().items()}
         optimizer = self._optimizer.state_dict()
-        return {"policy": policy, "optimizer": optimizer, "baseline": self.baseline, "reward": self.reward}
+        learned = {"baseline": self.baseline, "reward": self.reward, "surprise": self.surprise}
+        return {"policy": policy, "optimizer": optimizer, **learned}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of the same space.
@@ -167,6 +181,7 @@ class Controller:
         self.policy.module.load_state_dict(state["policy"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.baseline, self.reward = state["baseline"], state["reward"]
+        self.surprise = state.get("surprise")  # checkpoints of earlier versions have none
 
 
 @contextmanager

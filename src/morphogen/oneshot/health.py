@@ -11,12 +11,13 @@ from morphogen.oneshot.logits import Weights
 from morphogen.space import Architecture
 from morphogen.trial import Curves
 
-__all__ = ["SKIPS", "Weighing", "health", "most_skips", "warnings"]
+__all__ = ["BASELINE", "REWARD", "SKIPS", "SURPRISE", "Rewarded", "Weighing", "health", "most_skips", "warnings"]
 
 SKIPS = frozenset({"skip_connect", "skip", "identity"})
 """Operations without weights that pass their input on."""
 
 SKIPPED, NONE, ENTROPY = "skip_share", "none_weight", "entropy"
+REWARD, BASELINE, SURPRISE = "reward", "baseline", "controller_entropy"
 
 
 @runtime_checkable
@@ -32,14 +33,25 @@ class Weighing(Protocol):
         ...
 
 
+@runtime_checkable
+class Rewarded(Protocol):
+    """A distribution that learns from rewards."""
+
+    def signs(self) -> Mapping[str, float]:
+        """`reward`, `baseline`, `controller_entropy` (nats) of the last epoch, as far as there are such."""
+        ...
+
+
 def health(distribution: object) -> dict[str, float]:
-    """What to watch, after an epoch; empty for a distribution that weighs nothing.
+    """What to watch, after an epoch; empty for a distribution that learns nothing.
 
     Returns:
         `skip_share`, of the operations of the likeliest architecture that could skip; `none_weight`, the mean weight
         of options that are never picked; `entropy`, the mean over choices, 1 where all options weigh the same. Each
-        only where the space has such choices.
+        only where the space has such choices. Of a distribution that learns from rewards, its own signs.
     """
+    if isinstance(distribution, Rewarded):
+        return dict(distribution.signs())
     if not isinstance(distribution, Weighing):
         return {}
     weights = distribution.probabilities()
@@ -81,5 +93,16 @@ def warnings(curves: Curves) -> list[str]:
         said.append(
             f"the options are still weighed almost alike (entropy {last[ENTROPY]:.3f} of 1): the search has hardly "
             "decided; train longer, or raise the learning rate of the architecture"
+        )
+    entropies, rewards = curves.get(SURPRISE, ()), curves.get(REWARD, ())
+    if len(entropies) > 1 and entropies[-1][1] < 0.05 * entropies[0][1]:
+        said.append(
+            f"the controller samples almost one architecture only (entropy {entropies[-1][1]:.2f} nats, first "
+            f"{entropies[0][1]:.2f}): it explores no more; give entropy more weight, or lower its learning rate"
+        )
+    if len(rewards) > 2 and rewards[-1][1] < last.get(BASELINE, 0.0) - 0.1:
+        said.append(
+            f"the controller's last rewards ({rewards[-1][1]:.1%}) are far below their moving average "
+            f"({last[BASELINE]:.1%}): the shared weights get worse under it, or rewards are very noisy"
         )
     return said

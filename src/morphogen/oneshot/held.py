@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-__all__ = ["frozen", "held"]
+__all__ = ["frozen", "held", "still"]
 
 
 @contextmanager
@@ -23,18 +23,25 @@ def held(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         with torch.no_grad():
-            for buffer, before in zip(buffers, saved, strict=True):
-                buffer.copy_(before)
+            if buffers:  # there are thousands, and each is small
+                torch._foreach_copy_(buffers, saved)
 
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
     """No parameter asks for a gradient meanwhile: what only weight gradients need is not kept in memory."""
-    asking = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for parameter in asking:
-        parameter.requires_grad_(False)
+    with still(network.parameters()):
+        yield
+
+
+@contextmanager
+def still(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """None of these leaves asks for a gradient meanwhile."""
+    asking = [tensor for tensor in tensors if tensor.requires_grad]
+    for tensor in asking:
+        tensor.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in asking:
-            parameter.requires_grad_(True)
+        for tensor in asking:
+            tensor.requires_grad_(True)

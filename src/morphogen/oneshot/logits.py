@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from morphogen.choice import Choice, Pick
 from morphogen.nn.mixture import Mixture
 from morphogen.oneshot.distribution import refuse_hyperparameters
+from morphogen.oneshot.ranks import average
 from morphogen.space import Architecture, Space
 
 __all__ = ["Adam", "Logits", "Weights"]
@@ -105,7 +106,8 @@ class Logits:
         return mixture
 
     def descend(self, gradients: Sequence[Tensor | None]) -> None:
-        """One step of Adam, for gradients in the order of `parameters`."""
+        """One step of Adam, for gradients in the order of `parameters`; under `torchrun`, for their means."""
+        average(gradients)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         self._optimizer.step()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from morphogen.nn.mixture import Mixture, bind
 from morphogen.oneshot.distribution import Step
 from morphogen.oneshot.gradients import loss_of
-from morphogen.oneshot.held import held
+from morphogen.oneshot.held import held, still
 
 __all__ = ["RADIUS", "SecondOrder", "Virtual", "exact", "finite_difference", "second_order_exact", "virtual_step"]
 
@@ -84,7 +84,7 @@ def finite_difference(
         return first
     r = radius / norm.item()
     sides = []
-    with _restored(weights), torch.no_grad():
+    with _restored(weights), still(weights), torch.no_grad():
         saved = [w.clone() for w in weights]
         for sign in (1, -1):
             for w, w0, x in zip(weights, saved, v, strict=True):

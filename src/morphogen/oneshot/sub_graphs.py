@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from morphogen.nn.mixture import Mixture, bind
 from morphogen.oneshot.held import held
 from morphogen.training.batches import Batches
+from morphogen.training.batchnorm import recalibrate
 from morphogen.training.data import Data
 from morphogen.training.fit import evaluate
 
-__all__ = ["calibration", "judge", "recalibrate"]
+__all__ = ["calibration", "judge"]
 
 
 def judge(
@@ -40,27 +41,3 @@ def calibration(data: Data, images: int, size: int, device: torch.device) -> lis
     """Batches of training images for the statistics: the first of a fixed permutation, not augmented."""
     split = data.train.first(images, data.split_seed)
     return [batch for batch, _ in Batches(data, split, size, device).in_order()]
-
-
-@torch.no_grad()
-def recalibrate(network: nn.Module, images: Sequence[Tensor]) -> None:
-    """Set the running statistics of every norm that has some, elastic ones too, to their averages over batches.
-
-    Only norms are in training mode meanwhile, so nothing is dropped.
-    """
-    norms = [m for m in network.modules() if "running_mean" in m._buffers and m.running_mean is not None]
-    modes = {m: m.training for m in network.modules()}
-    momenta = {m: m.momentum for m in norms}
-    network.eval()
-    try:
-        for number, batch in enumerate(images, start=1):
-            for norm in norms:
-                norm.training = True
-                # the mean of the batches so far: 1/n of the new one, the first replaces what was there
-                norm.momentum = 1 / number  # type: ignore[assignment]  # a float, in every norm that has one
-            network(batch)
-    finally:
-        for norm in norms:
-            norm.momentum = momenta[norm]
-        for module, mode in modes.items():
-            module.training = mode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, final
 
@@ -15,6 +16,8 @@ from morphogen.nn.drop_path import advance
 from morphogen.nn.mixture import Mixture, bind, picks_to_mixture
 from morphogen.oneshot.distribution import Batch, Distribution, Step
 from morphogen.oneshot.health import Weighing, health, most_skips
+from morphogen.oneshot.ranks import average, barrier, part, rank
+from morphogen.oneshot.recompute import recompute
 from morphogen.oneshot.regime import Learned, Regime, parts
 from morphogen.oneshot.sub_graphs import calibration, judge
 from morphogen.protocols import Context, MorphogenError
@@ -46,7 +49,8 @@ def learn(
     written to `context.folder`: weights, optimizers, distribution. What an epoch draws is a function of seed and
     epoch, so going on gives, bit for bit on one machine, what going straight through gives.
 
-    It seeds torch's own generators; the caller puts them back.
+    It seeds torch's own generators; the caller puts them back. Under `torchrun`, with `torch.distributed` initialized
+    and the same arguments in every process, they train it together: see `ranks`. The first one writes checkpoints.
 
     Args:
         network: Built from the space.
@@ -72,8 +76,9 @@ def learn(
         # judging what was found at the end takes less than an epoch
         if learned.epochs and context.deadline is not None and started + slowest > context.deadline:
             break
-        loss = loop.epoch(learned.epochs)
-        point = {**loop.judged(), "train_loss": loss, "lr": loop.optimizer.param_groups[0]["lr"]}
+        with recompute(network) if regime.recompute else nullcontext():
+            loss = loop.epoch(learned.epochs)
+        point = {"train_loss": loss, **loop.judged(), "lr": loop.optimizer.param_groups[0]["lr"]}
         learned.epochs += 1
         for name, value in point.items():
             learned.curves.setdefault(name, []).append((float(learned.epochs), value))
@@ -81,7 +86,9 @@ def learn(
         slowest = max(slowest, time.monotonic() - started)
         learned.seconds += time.monotonic() - started
         if context.folder is not None:
-            checkpoint.save(context.folder, loop.state(learned))
+            if rank() == 0:
+                checkpoint.save(context.folder, loop.state(learned))
+            barrier()
         context.log(learned.epochs, point)
     started = time.monotonic()
     loop.conclude(learned)
@@ -127,7 +134,7 @@ class _Loop:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         learning = epoch >= self.regime.start * recipe.epochs
         losses: list[Tensor] = []
-        for number, batch in enumerate(self.train.shuffled(shuffling)):
+        for number, batch in enumerate(map(part, self.train.shuffled(shuffling))):
             now = epoch + number / self.train.steps
             self._set_lr(now)
             if learning:
@@ -136,7 +143,7 @@ class _Loop:
                     network,
                     self.optimizer,
                     batch,
-                    lambda: next(valid),
+                    lambda: part(next(valid)),
                     epoch,
                     last,
                     drawing,
@@ -145,10 +152,14 @@ class _Loop:
                 )
                 self.distribution.update(step)
             losses.append(self._weights(batch, self.distribution.draw(drawing)))
+            average([p.grad for p in parameters])
             if recipe.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, recipe.clip, foreach=True)
             self.optimizer.step()
-        values = torch.stack(losses).tolist()
+        average([buffer for buffer in network.buffers() if buffer.is_floating_point()])
+        mean_losses = torch.stack(losses)
+        average([mean_losses])
+        values = mean_losses.tolist()
         for number, value in enumerate(values, start=1):
             if not math.isfinite(value):
                 kind = "NaN" if math.isnan(value) else "infinite"

@@ -1,0 +1,92 @@
+"""Whether a supernet ranks architectures as training them alone does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from morphogen.predictors.calibrated import kendall
+from morphogen.protocols import Context, Estimator
+from morphogen.space import Architecture, Space
+from morphogen.trial import Proposal
+
+__all__ = ["Agreement", "agreement"]
+
+
+@final
+@dataclass(frozen=True)
+class Agreement:
+    """What was compared.
+
+    Args:
+        tau: Kendall's, of the two accuracies: 1 the same order, 0 no relation, -1 reversed.
+        architectures: Those compared.
+        shared: Their accuracies with the supernet's weights.
+        alone: Their accuracies, each trained alone.
+    """
+
+    tau: float
+    architectures: Sequence[Architecture]
+    shared: Sequence[float]
+    alone: Sequence[float]
+
+
+def agreement(
+    space: Space,
+    supernet: Path,
+    shared: Estimator,
+    alone: Estimator,
+    rng: np.random.Generator,
+    *,
+    k: int = 8,
+    seed: int = 0,
+    device: str = "cpu",
+    say: Callable[[str], None] = print,
+) -> Agreement:
+    """Kendall's tau between accuracies with shared weights and alone, on random architectures.
+
+    Yu et al. 2020, "Evaluating the Search Phase of Neural Architecture Search" (arXiv:1902.08142), section 3. The price
+    is said before the first training, and after it the time that is left.
+
+    Args:
+        space: Drawn from, without repetition.
+        supernet: The folder of the supernet's trial.
+        shared: Such as `SupernetAccuracy`.
+        alone: Such as `Training`.
+        rng: Draws the architectures.
+        k: How many.
+        seed: Of the trainings; the same for all.
+        device: Where.
+        say: Is told the price.
+
+    Raises:
+        ValueError: Fewer than two architectures, or more than the space has.
+    """
+    if not 2 <= k <= space.size:
+        raise ValueError(f"k={k} architectures cannot be ranked: expected 2 to {space.size}, all that the space has")
+    drawn: dict[Architecture, None] = {}
+    while len(drawn) < k:
+        drawn[space.sample(rng)] = None
+    price = sum(alone.cost(Proposal(a)) for a in drawn)
+    say(f"comparing the supernet with {k} architectures trained alone: {k} trainings, a cost of {price:.3g} in all")
+    ours = [
+        _accuracy(shared, Proposal(a, warm_start=0), Context(seed, warm_start=supernet, device=device)) for a in drawn
+    ]
+    theirs: list[float] = []
+    started = time.monotonic()
+    for architecture in drawn:
+        theirs.append(_accuracy(alone, Proposal(architecture), Context(seed, device=device)))
+        if len(theirs) == 1:
+            say(f"one took {time.monotonic() - started:.0f} s, {(k - 1) * (time.monotonic() - started):.0f} s are left")
+    return Agreement(kendall(np.array(ours), np.array(theirs)), tuple(drawn), ours, theirs)
+
+
+def _accuracy(estimator: Estimator, proposal: Proposal, context: Context) -> float:
+    """A training that fails counts as the worst."""
+    outcome = estimator(proposal, context)
+    return float("-inf") if outcome.error is not None else outcome.metrics["accuracy"]

@@ -1,0 +1,44 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from morphogen.choice import Choice
+from morphogen.estimators.supernet_agreement import agreement
+from morphogen.space import Space
+from morphogen.trial import Outcome
+
+SPACE = Space(tuple(Choice(name, tuple("01234"), ordered=True) for name in "ab"))
+
+
+@dataclass
+class Formula:
+    """Accuracy is the sum of the digits, times a factor."""
+
+    factor: float
+    asked: list = field(default_factory=list)
+    measured: frozenset = frozenset()
+
+    def __call__(self, proposal, context):
+        self.asked.append((proposal, context))
+        return Outcome({"accuracy": self.factor * sum(int(proposal.architecture.picks[n][0]) for n in "ab")})
+
+    def cost(self, proposal):
+        return 2.0
+
+
+@pytest.mark.parametrize(("factor", "tau"), [(0.1, 1.0), (-0.1, -1.0), (0.0, 0.0)])
+def test_the_rank_correlation_of_two_formulas(tmp_path, factor, tau):
+    said, shared, alone = [], Formula(0.05), Formula(factor)
+    found = agreement(SPACE, tmp_path, shared, alone, np.random.default_rng(0), k=6, say=said.append)
+    assert pytest.approx(tau) == found.tau
+    assert 6 == len(set(found.architectures)) == len(found.shared) == len(found.alone)
+    assert said[0].endswith("6 trainings, a cost of 12 in all")
+    assert all(context.warm_start == tmp_path for _, context in shared.asked)
+    assert all(context.warm_start is None for _, context in alone.asked)
+
+
+@pytest.mark.parametrize("k", [1, 26])
+def test_what_cannot_be_ranked_is_refused(tmp_path, k):
+    with pytest.raises(ValueError, match=f"k={k} architectures cannot be ranked: expected 2 to 25"):
+        agreement(SPACE, tmp_path, Formula(1.0), Formula(1.0), np.random.default_rng(0), k=k)
