@@ -47,7 +47,7 @@ from morphogen.training.recipe import recipe_for
 EXAMPLES = Path(__file__).parents[1] / "examples"
 IMAGE = (1, 8, 8)
 EXACT = 1e-12
-EPOCHS, TRIALS, NEIGHBORS = 4, 25, 6
+EPOCHS, TRIALS, NEIGHBORS = 4, 33, 4
 PRELOAD = ("torch", "torch._dynamo", "morphogen.estimators.training")
 
 
@@ -136,7 +136,9 @@ def climb(space: Space, epochs: int, inherit: bool, seed: int, workers: int) -> 
     with tempfile.TemporaryDirectory(prefix="morphogen-morphisms-") as folder:
         digits = mapped(data("digits"))
         skeleton = suited_skeleton(space, SKELETONS.get(space.name), digits.image, digits.classes)
-        training = Training(space, digits, recipe_for(digits, epochs), skeleton)
+        # small batches: the paper's children take thousands of steps, and these images are few
+        recipe = replace(recipe_for(digits, epochs), batch_size=16, lr=0.05, warmup=0.25)
+        training = Training(space, digits, recipe, skeleton)
         strategy = HillClimbing(space, neighbors=NEIGHBORS, inherit=inherit)
         executor = Processes(workers, preload=PRELOAD)
         try:

@@ -50,7 +50,7 @@ def search(
         Path | None, typer.Argument(metavar="[RUN.TOML]", help="A configuration; flags come on top of it.")
     ] = None,
     space: Annotated[str | None, typer.Option(help="What may vary: a name, or package.module:name.")] = None,
-    data: Annotated[str | None, typer.Option(help="A data set, or a .npz file.")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set, a .npz file, or a folder of images.")] = None,
     table: Annotated[str | None, typer.Option(help="Look results up in a table instead of training.")] = None,
     strategy: Annotated[str | None, typer.Option(help="How to search: a strategy or a method.")] = None,
     trials: Annotated[int | None, typer.Option(help="How many architectures the search may try.")] = None,
@@ -168,6 +168,13 @@ def profile(
     sample: Annotated[int, typer.Option(help="Architectures of the space that are counted.")] = 100,
     seed: Annotated[int, typer.Option(help="Of the sample.")] = 0,
     layers: Annotated[bool, typer.Option("--layers", help="With the table of layers.")] = False,
+    measure: Annotated[
+        int | None, typer.Option(metavar="N", help="Learn the latency of a space from N architectures, on this device.")
+    ] = None,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Where --measure writes its model.")] = Path("latency.json"),
+    threads: Annotated[int, typer.Option(help="Of a CPU, for --measure.")] = 1,
+    latency_batch: Annotated[int, typer.Option(help="Images at a time, for --measure.")] = 1,
+    device: Annotated[str, typer.Option(help="For --measure: such as cpu, cuda.")] = "cpu",
     as_json: Json = False,
 ) -> None:
     """Parameters, multiply-adds, activations, memory, seconds an epoch, hours: before spending them."""
@@ -176,9 +183,10 @@ def profile(
 
     with _failures():
         sizes = Sizes(repeats, channels, classes, image_size, stem_multiplier, auxiliary)
+        measured = None if measure is None else profiling.Measured(measure, to, latency_batch, threads, device)
         found = profiling.command(
             config=config, architecture=architecture, space=space, data=data, skeleton=skeleton, sizes=sizes,
-            batch_size=batch_size, sample=sample, seed=seed, layers=layers, console=_console(stderr=True),
+            batch_size=batch_size, sample=sample, seed=seed, layers=layers, console=_console(stderr=True), measured=measured,
         )  # fmt: skip
         _print(found) if as_json else _console().print(profiling.explain(found), markup=False, soft_wrap=True)
 
@@ -287,6 +295,9 @@ def bench(
     repeats: Annotated[
         bool, typer.Option("--repeats", help="Strategies may propose an architecture again, as those of the papers do.")
     ] = False,
+    predictors: Annotated[
+        int, typer.Option(metavar="N", help="Cross-validate predictors on N architectures of each table.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Anytime regret of strategies on tables, in simulated time."""
@@ -297,6 +308,7 @@ def bench(
         done = command.run(
             tables=table.split(","), strategies=strategies.split(","), budget=budget, seeds=seeds, slots=slots, workers=workers, time=time,
             first_seed=first_seed, jobs=jobs, to=to, resume=again, options=options or [], console=console, repeats=repeats,
+            predictors=predictors,
         )  # fmt: skip
         if as_json:
             _print(done.json)
@@ -409,7 +421,8 @@ def _failures() -> Iterator[None]:
 
 
 def _complain(text: str) -> None:
-    print(f"morphogen: {text}", file=sys.stderr)
+    # one line, whatever was given: names from files may have escapes of terminals in them
+    print("morphogen:", "".join(c if c.isprintable() else " " for c in text), file=sys.stderr)
 
 
 def _number(text: str, flag: str) -> int:

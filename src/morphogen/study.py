@@ -99,6 +99,8 @@ class Study:
         self._outcomes: dict[int, Outcome] = {}
         self._arrived: deque[int] = deque()  # finished and not told, in the order of arrival
         self._superseded: set[int] = set()  # their checkpoints go as soon as nothing needs them
+        self._siblings: set[int] = set()  # theirs, when the newest trial begins with another one's than `_family`'s
+        self._family: int | None = None
         self._deaths: dict[int, int] = {}
         self._running: dict[Future[Outcome], tuple[int, Estimator]] = {}
         self._recorded: dict[str, deque[tuple[int, int]]] = {}
@@ -297,7 +299,8 @@ class Study:
         """Drop the checkpoints that nothing will go on from: of a continued trial, and of all but the best few.
 
         What the newest trial or one that is not told yet begins with is kept, however many are better by now: those that
-        are asked one after another often begin with the same.
+        are asked one after another often begin with the same. So is what begins with the same as the newest: the next may
+        begin with one of them.
         """
         if self.folder is None:
             return
@@ -308,10 +311,16 @@ class Study:
             and any((self.folder / "trials" / str(trial.id)).glob("*.pt"))
         ):
             self._superseded.add(before)
+        family = self.trials[-1].proposal.warm_start
+        if family != self._family:
+            self._superseded |= self._siblings
+            self._family, self._siblings = family, set()
         if not trial.proposal.fidelity:  # a lower rung may still be promoted
             best.append(trial)
             best.sort(key=lambda t: (t.violation, t.losses, t.id))
-            self._superseded.update(worse.id for worse in best[keep:])
+            for worse in best[keep:]:
+                sibling = family is not None and worse.proposal.warm_start == family
+                (self._siblings if sibling else self._superseded).add(worse.id)
             del best[keep:]
         needed = {t.proposal.warm_start for t in (*pending, self.trials[-1])}
         for id in self._superseded - needed:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from morphogen.estimators import Latency
+from morphogen.estimators.energy import Meter
 from morphogen.estimators.latency import Timing, time_network
+from morphogen.estimators.runtimes import OnnxRuntime
 from morphogen.nn.mixed import MixedOp
 from morphogen.protocols import Context
 from morphogen.space import Choice, Space
@@ -73,3 +77,22 @@ def test_what_cannot_be_measured_is_refused() -> None:
         Latency(SPACE)(Proposal(None), Context(seed=0))
     with pytest.raises(ValueError, match="repeats=1"):
         time_network(nn.Identity(), (1, 2, 2), repeats=1)
+
+
+def test_onnxruntime_runs_the_same_network_on_the_same_threads() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten()).eval()
+    images = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    run = OnnxRuntime().prepare(network, images, threads=1)
+    (found,) = run()  # type: ignore[misc]  # what onnxruntime gives
+    assert torch.allclose(network(images), torch.from_numpy(found), atol=1e-5)
+    timing = time_network(network, (3, 6, 6), repeats=3, runtime=OnnxRuntime())
+    assert timing.median > 0
+
+
+def test_energy_is_told_where_the_machine_tells_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    (zone / "energy_uj").write_text("5")
+    monkeypatch.setattr("morphogen.estimators.energy.Meter.find", lambda: Meter((zone,)))
+    outcome = Latency(SPACE, repeats=3, warmup=1)(Proposal(SPACE.architecture({"kernel": "3"})), Context(seed=0))
+    assert 0.0 == outcome.metrics["energy_mj"]

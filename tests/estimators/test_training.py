@@ -136,9 +136,9 @@ def test_two_rungs_are_one_straight_training(tmp_path: Path) -> None:
 
 def test_weights_stay_in_the_folder_after_the_full_horizon(tmp_path: Path) -> None:
     JUDGE(Proposal(architecture("conv3"), {"epochs": 2}), Context(seed=3, folder=tmp_path))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.previous.pt", "checkpoint.pt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.previous.pt", "checkpoint.pt", "lineage.json"]
     outcome = JUDGE(Proposal(architecture("conv3")), Context(seed=3, folder=tmp_path))
-    network = JUDGE._build(architecture("conv3"))
+    network = JUDGE._build(architecture("conv3"), JUDGE.skeleton)
     network.load_state_dict(safetensors.torch.load_file(tmp_path / "weights.safetensors"))
     assert outcome.metrics["accuracy"] == evaluate(network, DATA, DATA.valid)["accuracy"]
 
@@ -151,7 +151,8 @@ def test_fewer_images_can_be_asked_for() -> None:
 @pytest.mark.parametrize(
     ("fidelity", "message"),
     [
-        ({"channels": 4}, "no fidelity axis 'channels'; it has epochs, images"),
+        ({"width": 4}, "no fidelity axis 'width'; it has epochs, images, image_size, channels, cells"),
+        ({"image_size": 7}, "image_size=7: it must be a whole number from 1 to 6"),
         ({"epochs": 7}, "epochs=7: it must be a whole number from 1 to 6"),
         ({"epochs": 2.5}, "epochs=2.5: it must be a whole number"),
         ({"images": 0}, "images=0: it must be a whole number from 1 to 60"),
@@ -271,3 +272,57 @@ def test_what_was_priced_is_not_counted_again_in_another_process(monkeypatch: py
     monkeypatch.setattr("morphogen.estimators.training.complexity", refuse)
     assert cost == copy.cost(Proposal(architecture("conv3")))
     assert "macs" in copy(Proposal(architecture("conv3"), {"epochs": 1}), Context(seed=0)).metrics
+
+
+def trained_in(folder: Path, op: str, warm_start: Path | None = None, epochs: int | None = None) -> Any:
+    fidelity = {} if epochs is None else {"epochs": float(epochs)}
+    proposal = Proposal(architecture(op), fidelity, warm_start=None if warm_start is None else 0)
+    return JUDGE(proposal, Context(seed=3, folder=folder, warm_start=warm_start))
+
+
+def test_a_larger_kernel_begins_with_the_weights_of_the_smaller_one_and_is_the_same_function(tmp_path: Path) -> None:
+    trained_in(tmp_path / "0", "conv1")
+    child = trained_in(tmp_path / "1", "conv3", tmp_path / "0")
+    fresh = JUDGE(Proposal(architecture("conv3")), Context(seed=3))
+    assert 1 == child.metrics["preserved"]
+    assert 0.5 < child.metrics["inherited"] < 1
+    assert child.curves["train_loss"][0][1] < fresh.curves["train_loss"][0][1]
+    assert 6 == len(child.curves["accuracy"])
+
+
+def test_another_function_inherits_what_fits_and_says_so(tmp_path: Path) -> None:
+    trained_in(tmp_path / "0", "conv3")
+    child = trained_in(tmp_path / "1", "conv1", tmp_path / "0")
+    assert (0, 1) == (child.metrics["preserved"], child.metrics["inherited"])
+    other = trained_in(tmp_path / "2", "skip", tmp_path / "0")
+    assert other.metrics["preserved"] == 0
+
+
+def test_after_the_last_epoch_the_same_network_trains_again_from_its_weights(tmp_path: Path) -> None:
+    first = trained_in(tmp_path / "0", "conv3")
+    again = trained_in(tmp_path / "1", "conv3", tmp_path / "0")
+    assert (1, 1) == (again.metrics["preserved"], again.metrics["inherited"])
+    assert first.curves["lr"] == again.curves["lr"]
+    assert again.curves["train_loss"][-1][1] < first.curves["train_loss"][-1][1]
+
+
+def test_a_child_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    trained_in(tmp_path / "0", "conv1")
+    straight = trained_in(tmp_path / "1", "conv3", tmp_path / "0")
+    trained_in(tmp_path / "2", "conv3", tmp_path / "0", epochs=2)
+    in_the_same_folder = trained_in(tmp_path / "2", "conv3", tmp_path / "0")
+    assert (straight.metrics, straight.curves) == (in_the_same_folder.metrics, in_the_same_folder.curves)
+
+
+def test_two_rungs_of_a_child_are_one_straight_training(tmp_path: Path) -> None:
+    trained_in(tmp_path / "0", "conv1")
+    straight = trained_in(tmp_path / "1", "conv3", tmp_path / "0")
+    trained_in(tmp_path / "2", "conv3", tmp_path / "0", epochs=2)
+    high = trained_in(tmp_path / "3", "conv3", tmp_path / "2")
+    assert straight.curves == high.curves
+    assert "inherited" not in high.metrics
+
+
+def test_where_the_weights_are_gone_training_begins_anew(tmp_path: Path) -> None:
+    child = trained_in(tmp_path / "1", "conv3", tmp_path / "0")
+    assert child.metrics == JUDGE(Proposal(architecture("conv3")), Context(seed=3)).metrics

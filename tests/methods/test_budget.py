@@ -31,11 +31,28 @@ def test_every_phase_has_a_share_and_all_end_before_the_budget(minutes: int, con
     ends = [phase.stop(()).until for phase in phases]
     assert ["search", *["random"] * control, "baselines", "retrain"] == [phase.name for phase in phases]
     shares = [end - start for start, end in zip([0.0, *ends], ends, strict=False)]
-    assert ends[-1] <= 60 * minutes - min(RESERVE, 20 * minutes)
+    assert ends[-1] == 60 * minutes - min(RESERVE, 20 * minutes)
     assert min(shares[:-2]) >= 0.2 * ends[-1]
     assert shares[-1] >= 0.3 * ends[-1]
     if control:
         assert shares[0] == pytest.approx(shares[1])
+
+
+def test_the_retraining_ends_by_what_is_known_of_the_rest_when_it_begins() -> None:
+    plan = Plan(budget=100.0, trials=None)
+    (*_, last) = black_box(RandomSearch, SPACE, Judges(ESTIMATOR, final=ESTIMATOR), plan)
+    assert 70.0 == last.stop(()).until
+    plan.reserve.measure = lambda: 12.0
+    assert 88.0 == last.stop(()).until
+
+
+def test_where_only_time_ends_a_run_finalists_have_more_seeds() -> None:
+    told = [trial(0, SEARCH, 0.7)]
+    counts = []
+    for plan in (Plan(trials=4), Plan(trials=4, budget=60.0), Plan(trials=None, budget=60.0)):
+        (*_, last) = black_box(RandomSearch, SPACE, Judges(ESTIMATOR, final=ESTIMATOR), plan)
+        counts.append(len(last.start(told)[0].proposals))
+    assert [3, 3, 30] == counts
 
 
 def test_without_a_budget_nothing_ends_by_the_clock() -> None:

@@ -1,15 +1,21 @@
 """Whoever names a metric gets the estimator that gives it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import morphogen
 from morphogen import config as configuration
 from morphogen.estimators import Combined, Complexity, Latency, Training, ZeroCost
+from morphogen.estimators.energy import Meter
+from morphogen.estimators.latency_model import LatencyModel, PredictedLatency
+from morphogen.limits import Cost
 from morphogen.nn.complexity import complexity
 from morphogen.nn.network import network
 from morphogen.runs.assembly import assemble
 from morphogen.runs.judging import trained_by
+from morphogen.runs.latencies import built_around
 from morphogen.runs.run import read
 
 QUICK = {"training": {"epochs": 1}, "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}}}
@@ -104,6 +110,67 @@ def test_a_supernet_need_not_give_every_objective(stripes, tmp_path):
         strategy_options={"epochs": 1}, objectives=["accuracy", "latency_ms"], **QUICK,
     )  # fmt: skip
     assert result.exported
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    """A latency model of the networks that a search on digits builds: 1 ms, and 1 ms for each 5x5 convolution."""
+    parts = parts_of()
+    terms = {
+        ((choice.name, option),): 1.0 for choice in parts.space for option in choice.options if option.endswith("5x5")
+    }
+    path = tmp_path / "latency.json"
+    around = built_around(parts.skeletons["search"], parts.data.image)
+    LatencyModel("darts", Cost("latency_ms", terms, 1.0), around).save(path)
+    return str(path)
+
+
+def test_a_latency_model_stands_for_the_measurement_and_binds_every_proposal(model_file):
+    parts = parts_of(latency_model=model_file, objectives=["accuracy", "latency_ms"], limits={"latency_ms": 2.0})
+    assert [PredictedLatency, Training] == kinds(parts.judges.search) == kinds(parts.judges.final)
+    assert () == parts.limits
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        picked = [o for options in parts.space.sample(rng).picks.values() for o in options]
+        assert sum(option.endswith("5x5") for option in picked) <= 1
+    also = parts_of(latency_model=model_file, objectives=["accuracy", "latency_ms", "peak_memory_mb"])
+    assert [PredictedLatency, Latency, Training] == kinds(also.judges.search)
+
+
+def test_a_latency_model_of_other_networks_is_refused(model_file):
+    with pytest.raises(ValueError, match="is of the space 'darts', not of 'nasbench201'"):
+        parts_of(space="nasbench201", latency_model=model_file)
+    with pytest.raises(ValueError, match="was measured on networks of another size"):
+        parts_of(latency_model=model_file, skeleton={"channels": 24})
+
+
+@pytest.mark.skipif(Meter.find() is not None, reason="this machine tells its energy")
+def test_energy_is_refused_where_the_machine_does_not_tell_it():
+    with pytest.raises(ValueError, match="does not tell its energy"):
+        parts_of(objectives=["accuracy", "energy_mj"])
+
+
+def test_the_fidelity_axes_of_a_training_are_those_of_its_network():
+    assert {"epochs", "images", "image_size", "channels", "cells"} == set(parts_of().judges.full)
+
+
+@pytest.mark.parametrize(("name", "metrics"), [("multi_label", {"exact"}), ("regression", {"mae"})])
+def test_another_task_is_searched_from_one_end_to_the_other(name, metrics, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples")
+    result = morphogen.search(
+        "darts", f"{name}:data", strategy="random-search", out=tmp_path / "run", trials=1, slots=1, executor="inline",
+        **QUICK,
+    )  # fmt: skip
+    assert result.exported
+    assert metrics <= set(result.winner.outcome.metrics)
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_core_hours_are_shared_by_the_workers():
+    assert 1800.0 == parts_of(core_hours=1, workers=2).plan.budget
+    assert 600.0 == parts_of(core_hours=1, workers=2, budget="10m").plan.budget
+    assert parts_of(core_hours=1).plan.fills
+    assert parts_of().plan.budget is None
 
 
 def test_an_address_of_ray_is_for_ray():

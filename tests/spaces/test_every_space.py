@@ -34,7 +34,10 @@ SMALL = {
 """What makes a skeleton small."""
 ALONE = ("nas-rl", "nasbench101")
 """Spaces without a supernet."""
+TRAINED = ("amoebanet", "darts")
+"""Spaces whose networks no other test trains: the others are under `NetworkLaws`, or have a test like it."""
 OLD_TORCH = "MORPHOGEN_OLD_TORCH"
+"""The variable that names a Python with torch 2.6, such as that of a virtual environment."""
 
 
 def skeleton_of(name, preset, image, classes):
@@ -62,7 +65,7 @@ def test_an_export_verifies_itself(name, seed, tmp_path):
     assert (set() if seed > 1 else {"model.onnx"}) == set(exported.skipped)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", TRAINED)
 @pytest.mark.parametrize("seed", [1, *(pytest.param(s, marks=pytest.mark.slow) for s in (2, 3))])
 def test_a_batch_is_learned_in_30_steps(name, seed):
     digits = load_digits()

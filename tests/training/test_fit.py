@@ -177,14 +177,84 @@ def test_seconds_are_the_trials_own_over_all_its_attempts(tmp_path: Path) -> Non
     assert run(Context(seed=7, warm_start=tmp_path / "a"), 4)[1].seconds == 0
 
 
-def test_a_checkpoint_of_another_network_or_number_of_images_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_an_own_checkpoint_of_another_network_or_number_of_images_is_refused_in_one_line(tmp_path: Path) -> None:
     run(Context(seed=7, folder=tmp_path), 1)
-    context = Context(seed=7, warm_start=tmp_path)
+    context = Context(seed=7, folder=tmp_path)
     with pytest.raises(MorphogenError, match="of another network or optimizer") as caught:
         train(lambda: nn.Sequential(nn.Flatten(), nn.Linear(36, 2)), DATA, RECIPE, context)
     assert "\n" not in str(caught.value)
-    with pytest.raises(MorphogenError, match="trained on 60 images and this trial trains on 30"):
+    with pytest.raises(MorphogenError, match="trained on 60 images and it trains on 30 images"):
         run(context, images=30)
+
+
+def test_on_other_images_training_starts_again_from_the_weights_of_the_trial_before(tmp_path: Path) -> None:
+    before, _ = run(Context(seed=7, folder=tmp_path), 2, images=30)
+    network, fitted = run(Context(seed=7, warm_start=tmp_path), 1)
+    assert (1, 60, 1.0) == (fitted.epochs, fitted.images, fitted.inherited)
+    assert 1 == len(fitted.curves["accuracy"])
+    _, anew = run(Context(seed=7), 1)
+    assert anew.curves["train_loss"] != fitted.curves["train_loss"]
+    assert not torch.equal(before.state_dict()["0.weight"], network.state_dict()["0.weight"])
+
+
+def test_of_another_network_the_weights_that_fit_are_taken(tmp_path: Path) -> None:
+    def wider() -> nn.Module:
+        layers = list(small().children())
+        layers[0], layers[1] = nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        layers[-1] = nn.Linear(8 * 36, 2)
+        return nn.Sequential(*layers[:3], nn.Conv2d(8, 8, 1), *layers[3:])
+
+    run(Context(seed=7, folder=tmp_path), 2)
+    _, fitted = train(wider, DATA, RECIPE, Context(seed=7, warm_start=tmp_path), epochs=1)
+    assert 1 == fitted.epochs
+    assert 0 < fitted.inherited < 1
+
+
+def test_images_are_resized_and_augmentation_with_them(tmp_path: Path) -> None:
+    def tiny() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 9, 2))
+
+    _, fitted = train(tiny, DATA, RECIPE, Context(seed=7), image_size=(3, 3))
+    assert fitted.metrics["accuracy"] > 0.9
+    assert (3, 3) == fitted.image_size
+    _, one = train(tiny, DATA, RECIPE, Context(seed=7, folder=tmp_path), epochs=4, image_size=(3, 3))
+    _, two = train(tiny, DATA, RECIPE, Context(seed=7, warm_start=tmp_path), image_size=(3, 3))
+    assert fitted.curves == two.curves
+    assert one.epochs == 4
+
+
+class Hungry(nn.Module):
+    """Has memory for so many images."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) > self.room:
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"
+            )
+        return x
+
+
+def test_where_memory_is_not_enough_batches_are_halved_once_and_gradients_added_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def linear(room: int) -> nn.Module:
+        return nn.Sequential(Hungry(room), nn.Flatten(), nn.Linear(36, 2))
+
+    whole, fitted = train(lambda: linear(16), DATA, RECIPE, Context(seed=7), epochs=2)
+    assert 1 == fitted.pieces
+    halved, fitted = train(lambda: linear(8), DATA, RECIPE, Context(seed=7), epochs=2)
+    assert 2 == fitted.pieces
+    assert [(1.0, 2.0), (2.0, 2.0)] == fitted.curves["pieces"]
+    assert 1 == len(caplog.records)
+    assert "gradients of two halves" in caplog.text
+    for a, b in zip(whole.parameters(), halved.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    with pytest.raises(RuntimeError, match="can't allocate"):
+        train(lambda: linear(4), DATA, RECIPE, Context(seed=7), epochs=2)
 
 
 def test_a_deadline_ends_training_between_epochs_with_what_there_is() -> None:

@@ -8,6 +8,7 @@ EXPORTS = {
     "Complexity": "complexity",
     "Function": "function",
     "Latency": "latency",
+    "PredictedLatency": "latency_model",
     "SupernetAccuracy": "supernet_accuracy",
     "SupernetTraining": "supernet_training",
     "Tabular": "tabular",

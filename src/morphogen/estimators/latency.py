@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 import torch
 from torch import nn
 
 from morphogen.estimators.complexity import suited_skeleton
+from morphogen.estimators.energy import Meter
+from morphogen.estimators.runtimes import Eager, Runtime, torch_threads
 from morphogen.nn.footprint import MEGABYTE, Live
 from morphogen.nn.network import network
 from morphogen.protocols import Context
@@ -33,11 +33,13 @@ class Timing:
 
     Args:
         milliseconds: Of each repetition, after the warm-up.
-        peak_memory_mb: Weights, images and live activations, in 2**20 bytes; on CUDA what the allocator says.
+        peak_memory_mb: Weights, images and live activations in PyTorch, in 2**20 bytes; on CUDA what the allocator says.
+        energy_mj: Of one pass on average, in millijoules, of whatever ran; None where the machine does not tell.
     """
 
     milliseconds: tuple[float, ...]
     peak_memory_mb: float
+    energy_mj: float | None = None
 
     @property
     def median(self) -> float:
@@ -60,6 +62,7 @@ def time_network(
     repeats: int = 30,
     warmup: int = 5,
     device: str = "cpu",
+    runtime: Runtime | None = None,
 ) -> Timing:
     """Time forward passes in evaluation mode without gradients, one after another, in `channels_last`.
 
@@ -71,6 +74,7 @@ def time_network(
         repeats: How many passes are timed; 2 or more.
         warmup: How many run before, so that caches and kernels are ready.
         device: Where.
+        runtime: What runs it; by default PyTorch.
 
     Raises:
         ValueError: A count that cannot be.
@@ -82,25 +86,31 @@ def time_network(
     was_training = network.training
     network.to(place, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]  # absent in the stubs
     images = torch.zeros(batch_size, *image, device=place).to(memory_format=torch.channels_last)
-    with torch.inference_mode(), _threads(threads):
+    run = (runtime if runtime is not None else Eager()).prepare(network, images, threads)
+    meter = Meter.find()
+    with torch.inference_mode(), torch_threads(threads):
         memory = _peak_memory(network, images)
         for _ in range(warmup):
-            network(images)
+            run()
         _wait(place)
         milliseconds = []
+        before = meter.read() if meter is not None else ()
         for _ in range(repeats):
             started = time.perf_counter()
-            network(images)
+            run()
             _wait(place)
             milliseconds.append((time.perf_counter() - started) * 1000)
+        energy = meter.millijoules(before, meter.read()) / repeats if meter is not None else None
     network.train(was_training)
-    return Timing(tuple(milliseconds), memory)
+    return Timing(tuple(milliseconds), memory, energy)
 
 
 @final
 @dataclass(frozen=True)
 class Latency:
     """Measures the stand-alone network with new weights: metrics `latency_ms`, `latency_iqr_ms`, `peak_memory_mb`.
+
+    Where the machine tells it, `energy_mj` is the energy of a pass in millijoules, of whatever ran at the time.
 
     `latency_ms` is the median of the repetitions, `latency_iqr_ms` their interquartile range: where it is a large
     part of the median, something else ran on the machine. Weights do not matter to the time.
@@ -113,6 +123,7 @@ class Latency:
         threads: Of PyTorch, on a CPU.
         repeats: How many passes are timed.
         warmup: How many run before.
+        runtime: What runs the network; by default PyTorch.
 
     Raises:
         ValueError: The skeleton says no image size and none is given.
@@ -125,6 +136,7 @@ class Latency:
     threads: int = 1
     repeats: int = 30
     warmup: int = 5
+    runtime: Runtime = field(default_factory=Eager)
 
     def __post_init__(self) -> None:
         skeleton = suited_skeleton(self.space, self.skeleton)
@@ -137,7 +149,7 @@ class Latency:
 
     @property
     def measured(self) -> frozenset[str]:
-        return frozenset({"latency_ms", "latency_iqr_ms", "peak_memory_mb", "seconds"})
+        return frozenset({"latency_ms", "latency_iqr_ms", "peak_memory_mb", "energy_mj", "seconds"})
 
     def __call__(self, proposal: Proposal, context: Context) -> Outcome:
         if proposal.architecture is None:
@@ -154,12 +166,15 @@ class Latency:
             repeats=self.repeats,
             warmup=self.warmup,
             device=context.device,
+            runtime=self.runtime,
         )
         metrics = {
             "latency_ms": timing.median,
             "latency_iqr_ms": timing.interquartile_range,
             "peak_memory_mb": timing.peak_memory_mb,
         }
+        if timing.energy_mj is not None:
+            metrics["energy_mj"] = timing.energy_mj
         return Outcome(metrics, seconds=time.monotonic() - started)
 
     def cost(self, proposal: Proposal) -> float:
@@ -181,13 +196,3 @@ def _peak_memory(network: nn.Module, images: torch.Tensor) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":  # kernels run behind the caller's back
         torch.cuda.synchronize(device)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, final
 
@@ -12,15 +12,17 @@ import torch
 from torch import nn
 
 from morphogen.estimators.complexity import suited_skeleton
+from morphogen.estimators.fidelities import Amounts, full_amounts
 from morphogen.nn.complexity import complexity
 from morphogen.nn.network import network
 from morphogen.protocols import Context, MorphogenError
 from morphogen.space import HYPERPARAMETERS, Architecture, Space
 from morphogen.training.checkpoint import save_weights
 from morphogen.training.data import Data
-from morphogen.training.fit import Fit, train
+from morphogen.training.fit import Fit, out_of_memory, train
+from morphogen.training.inheritance import Ancestor, bequeath, seed_after, sign
 from morphogen.training.recipe import Recipe, recipe_for
-from morphogen.trial import Outcome, Proposal
+from morphogen.trial import Fidelity, Outcome, Proposal
 
 __all__ = ["Training"]
 
@@ -44,10 +46,15 @@ TRAVELING = 64
 @final
 @dataclass(frozen=True)
 class Training:
-    """Trains the stand-alone network of an architecture: metrics `accuracy`, `loss`, `params`, `macs`.
+    """Trains the stand-alone network of an architecture: metrics of the data's task (`accuracy`, `loss`), `params`, `macs`.
 
-    Fidelity axes: `epochs`, up to the recipe's horizon; `images`, the first of a fixed permutation of the training
-    split. A proposal with `warm_start` goes on over epochs, bit for bit as if it had been trained straight through.
+    Fidelity axes: `epochs`, up to the recipe's horizon; `images`, the first of a fixed permutation of the training split;
+    `image_size`, the height that images are resized to; `channels` and `cells`, where the skeleton has them. A proposal
+    with `warm_start` goes on over epochs, bit for bit as if it had been trained straight through; where another axis has
+    changed, it starts again from those weights that fit. `params` and `macs` are those of the full network.
+    Where `warm_start` is a trial of another architecture, or one that was trained to the end, a whole training begins with
+    its weights, carried over by `nn.morphism`; further metrics then are `inherited`, the share of the parameters that are
+    the other trial's, and `preserved`: 1 where the network began as the same function, else 0.
     Choices `train/lr`, `train/weight_decay`, ... of the space replace numbers of the recipe.
 
     In `context.folder` it leaves `checkpoint.pt`, from which an attempt goes on where the last one died, and, after the
@@ -90,44 +97,48 @@ class Training:
         return frozenset({"seconds"})
 
     def __call__(self, proposal: Proposal, context: Context) -> Outcome:
-        architecture, epochs, images = self._asked(proposal)
+        architecture, asked = self._asked(proposal)
         recipe = self._recipe(architecture)
         started = time.monotonic()
+        how: dict[str, Any] = {"epochs": asked.epochs, "images": asked.images, "image_size": asked.image_size}
+        begun: dict[str, float] = {}
         try:
-            built, fitted = train(
-                lambda: self._build(architecture), self.data, recipe, context, epochs=epochs, images=images
-            )
-            metrics = self._metrics(architecture, built, fitted)
+            build, context = self._begin(architecture, asked, recipe, context, begun)
+            built, fitted = train(build, self.data, recipe, context, **how)
+            metrics = {**self._metrics(architecture, built, fitted), **begun}
         except MorphogenError as error:
             return Outcome(error=_reason(error), seconds=time.monotonic() - started)
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             return Outcome(
                 error=f"the network does not fit in memory: {_line(error)}", seconds=time.monotonic() - started
             )
-        if fitted.epochs >= recipe.epochs and context.folder is not None:
+        if fitted.epochs >= recipe.epochs and not asked.reduced and context.folder is not None:
             save_weights(context.folder, built)
         return Outcome(metrics, fitted.curves, seconds=fitted.seconds)
 
     def cost(self, proposal: Proposal) -> float:
         """Epochs times multiply-adds times the share of images; epochs alone where the network cannot be priced."""
-        architecture, epochs, images = self._asked(proposal)
-        counted = self._count(architecture)
-        return epochs * images / len(self.data.train) * (1 if counted is None else max(counted[1], 1))
+        architecture, asked = self._asked(proposal)
+        counted = self._count(architecture, asked)
+        return asked.epochs * asked.images / len(self.data.train) * (1 if counted is None else max(counted[1], 1))
 
-    def _asked(self, proposal: Proposal) -> tuple[Architecture, int, int]:
+    @property
+    def full(self) -> Fidelity:
+        """The full amount on each axis."""
+        assert self.recipe is not None
+        return full_amounts(self.recipe.epochs, self.data, self.skeleton)
+
+    def _asked(self, proposal: Proposal) -> tuple[Architecture, Amounts]:
         """Raises: ValueError: No architecture, an unknown axis, or an amount that there is not."""
         if proposal.architecture is None:
             raise ValueError(
                 "Training trains one architecture, but the whole space was proposed (a supernet's proposal)"
             )
         assert self.recipe is not None
-        full = {"epochs": self.recipe.epochs, "images": len(self.data.train)}
-        if unknown := sorted(set(proposal.fidelity) - set(full)):
-            raise ValueError(f"Training has no fidelity axis '{unknown[0]}'; it has {', '.join(full)}")
-        epochs, images = (_amount(proposal.fidelity, axis, most) for axis, most in full.items())
-        return proposal.architecture, epochs, images
+        full = full_amounts(self.recipe.epochs, self.data, self.skeleton)
+        return proposal.architecture, Amounts.of(proposal.fidelity, full, self.data, self.skeleton)
 
     def _recipe(self, architecture: Architecture) -> Recipe:
         assert self.recipe is not None
@@ -138,13 +149,36 @@ class Training:
         }
         return replace(self.recipe, **{name: SEARCHABLE[name](option) for name, option in picked.items()})
 
-    def _build(self, architecture: Architecture) -> nn.Module:
+    def _begin(
+        self, architecture: Architecture, asked: Amounts, recipe: Recipe, context: Context, begun: dict[str, float]
+    ) -> tuple[Callable[[], nn.Module], Context]:
+        """What builds the network with its first weights, and how it is trained; `begun` gets the metrics of inheritance."""
+        before = Ancestor.of(context.warm_start, self.space)
+        continued = before is not None and before.continued(architecture, recipe.epochs)
+        parent = None
+        if before is not None and not continued:
+            parent = before.network(lambda a: self._build(a, asked.skeleton))
+        behind = 0 if before is None else before.behind if continued else before.behind + 1
+        sign(context.folder, architecture, behind)
+        context = replace(context, seed=seed_after(context.seed, behind))
+        if parent is None:  # new weights, or those of `warm_start` that training itself goes on with
+            return lambda: self._build(architecture, asked.skeleton), context
+
+        def build() -> nn.Module:
+            child = self._build(architecture, asked.skeleton)
+            morphed = bequeath(parent, child, self.data, asked.image_size)
+            begun.update(inherited=morphed.inherited, preserved=float(morphed.preserved))
+            return child
+
+        return build, replace(context, warm_start=None)
+
+    def _build(self, architecture: Architecture, skeleton: Any) -> nn.Module:
         try:
-            return network(self.space.fix(architecture), self.skeleton)
+            return network(self.space.fix(architecture), skeleton)
         except MemoryError:
             raise
         except Exception as error:  # anybody's code may build a network
-            if _out_of_memory(error):
+            if out_of_memory(error):
                 raise
             raise MorphogenError(f"the network cannot be built: {type(error).__name__}: {_line(error)}") from error
 
@@ -155,30 +189,21 @@ class Training:
             return {**metrics, "params": sum(p.numel() for p in built.parameters())}
         return {**metrics, "params": counted[0], "macs": counted[1]}
 
-    def _count(self, architecture: Architecture) -> tuple[int, int] | None:
+    def _count(self, architecture: Architecture, asked: Amounts | None = None) -> tuple[int, int] | None:
         """Parameters and multiply-adds; None where a forward pass cannot do without values, or nothing can be built."""
-        if architecture.code not in self._counted:
+        reduced = asked if asked is not None and asked.reduced else None
+        skeleton = self.skeleton if reduced is None else reduced.skeleton
+        image = (self.data.image[0], *((reduced and reduced.image_size) or self.data.image[1:]))
+        key = architecture.code if reduced is None else repr((architecture.code, image, skeleton)).encode()
+        if key not in self._counted:
             try:
                 with torch.device("meta"):
-                    built = network(self.space.fix(architecture), self.skeleton)
-                found = complexity(built, self.data.image)
-                self._counted[architecture.code] = found.params, found.macs
+                    built = network(self.space.fix(architecture), skeleton)
+                found = complexity(built, image)
+                self._counted[key] = found.params, found.macs
             except Exception:  # its trial will say what is wrong
-                self._counted[architecture.code] = None
-        return self._counted[architecture.code]
-
-
-def _amount(fidelity: Mapping[str, float], axis: str, most: int) -> int:
-    amount = fidelity.get(axis, most)
-    if amount != int(amount) or not 1 <= amount <= most:
-        raise ValueError(f"fidelity {axis}={amount:g}: it must be a whole number from 1 to {most}, the full amount")
-    return int(amount)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    # the CPU allocator of torch has no exception class of its own
-    allocator = "can't allocate memory" in str(error) or "not enough memory" in str(error)
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and allocator)
+                self._counted[key] = None
+        return self._counted[key]
 
 
 def _reason(error: MorphogenError) -> str:

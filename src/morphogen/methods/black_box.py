@@ -11,7 +11,7 @@ from morphogen.protocols import Estimator, Phase, Strategy
 from morphogen.space import Space
 from morphogen.trial import Fidelity
 
-__all__ = ["TRIALS", "Judges", "Plan", "black_box", "conclusion", "horizon"]
+__all__ = ["TRIALS", "Judges", "Plan", "Reserve", "black_box", "conclusion", "horizon"]
 
 TRIALS = 64
 """Of a search where nobody says how many."""
@@ -37,6 +37,25 @@ class Judges:
     full: Fidelity = field(default_factory=dict)
 
 
+RESERVE = 30.0
+"""Seconds for the test split, the proof of the export and the report, where nobody has measured them."""
+
+
+@final
+@dataclass
+class Reserve:
+    """Seconds for the test split, the proof of the export and the report.
+
+    Args:
+        measure: Tells what is known of it by now, which may change while a run goes on.
+    """
+
+    measure: Callable[[], float] | None = None
+
+    def __call__(self) -> float:
+        return RESERVE if self.measure is None else self.measure()
+
+
 @final
 @dataclass(frozen=True)
 class Plan:
@@ -49,6 +68,7 @@ class Plan:
         finalists: Of each arm.
         seeds: Trainings of each finalist.
         baseline_names: Which plain networks are trained beside.
+        reserve: What the end of the run takes.
     """
 
     trials: int | None = TRIALS
@@ -57,6 +77,16 @@ class Plan:
     finalists: int = 2
     seeds: int = 3
     baseline_names: tuple[str, ...] = ("plain", "logistic-regression")
+    reserve: Reserve = field(default_factory=Reserve)
+
+    @property
+    def fills(self) -> bool:
+        """Whether only time ends the run: what is left of it then goes to more seeds of the finalists."""
+        return self.budget is not None and self.trials is None
+
+    def latest(self) -> float | None:
+        """The elapsed seconds at which trials have to be over, by what is known now of what comes after them."""
+        return None if self.budget is None else self.budget - min(self.reserve(), self.budget / 3)
 
     def until(self, share: float) -> float | None:
         """The elapsed seconds at which a share of the budget is over; the last part is kept for the export and the page."""
@@ -67,11 +97,11 @@ class Plan:
         return self.until(share * (ARMS / 2 if self.control else ARMS))
 
 
-RESERVE = 30.0
-"""Seconds for the test split, the proof of the export and the report."""
+ARMS, BASELINES = 0.56, 0.66
+"""Shares of the rest at which the arms and the baselines end. What one leaves over, the next ones have."""
 
-ARMS, BASELINES, RETRAIN = 0.56, 0.66, 0.99
-"""Shares of the rest at which the arms, the baselines and the retraining end. What one leaves over, the next ones have."""
+MORE = 10
+"""Times as many seeds of the finalists, while there is time left."""
 
 
 def black_box(strategy: Callable[[Space], Strategy], space: Space, judges: Judges, plan: Plan) -> list[Phase]:
@@ -98,7 +128,8 @@ def conclusion(space: Space, judges: Judges, plan: Plan) -> list[Phase]:
         # cheap, and in front: without them there is nothing to compare with, and the retraining takes all that is left
         phases.append(baselines(judges.baselines, plan.baseline_names, plan.until(BASELINES)))
     if judges.final is not None:
-        phases.append(retrain(judges.final, arms, plan.finalists, plan.seeds, plan.until(RETRAIN)))
+        seeds = plan.seeds * (MORE if plan.fills else 1)
+        phases.append(retrain(judges.final, arms, plan.finalists, seeds, plan.latest))
     if judges.test is not None:
         phases.append(test(judges.test, arms))
     return phases

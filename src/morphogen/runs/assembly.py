@@ -80,9 +80,10 @@ def assemble(
             )
     judged = _on_a_table(config) if config.table is not None else on_data(config, space, data)
     found, objectives, limits, judges, data, skeletons = judged
+    budget = seconds(config)
     plan = Plan(
-        trials=config.trials if config.trials is not None or config.budget is not None else 64,
-        budget=config.budget,
+        trials=config.trials if config.trials is not None or budget is not None else 64,
+        budget=budget,
         control=config.control,
         finalists=config.final.finalists,
         seeds=config.final.seeds,
@@ -104,6 +105,14 @@ def assemble(
         make(found)  # a strategy that cannot serve the space says so now
         phases = black_box(make, found, judges, plan)
     return Parts(found, objectives, limits, phases, judges, plan, _executor(config), _device(config), data, skeletons)
+
+
+def seconds(config: Config) -> float | None:
+    """Of the whole run, by `budget` and by `core_hours` of all workers together; None where neither is given."""
+    if config.core_hours is None:
+        return config.budget
+    of_all = 3600 * config.core_hours / (config.workers * max(config.trial_cpus, 1.0))
+    return of_all if config.budget is None else min(config.budget, of_all)
 
 
 NAMELESS = "<"
@@ -170,6 +179,8 @@ def _strategy(
         given.setdefault("full", full[axis])
     inner = given.pop("strategy", None)
     around = None if inner is None else _strategy(str(inner), {}, seed, full, inside=True)
+    if inside and "inherit" in parameters:
+        given["inherit"] = False  # what goes around it says what goes on from what
     if inside and getattr(made, "on_policy", False):
         raise ValueError(f"strategy '{name}' learns from its own samples only: nothing can go around it")
 

@@ -256,7 +256,7 @@ def _row(name: str, trial: Trial, tests: dict[int | None, Trial], note: str, gro
     tested = tests.get(trial.id)
     outcome = tested.outcome if tested is not None else None
     accuracies = (
-        [outcome.metrics["accuracy"]]
+        [outcome.metrics.get("accuracy", float("nan"))]
         if outcome is not None
         else [t.outcome.metrics.get("accuracy", float("nan")) for t in group if t.outcome]
     )

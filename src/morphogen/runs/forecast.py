@@ -90,7 +90,7 @@ def forecast(config: Config, parts: Parts) -> dict[str, Any]:
         phases.append(Expected(RANDOM, None, spent))
     phases += last
     total = sum(phase.seconds for phase in phases) + EXPORT
-    expected = total if plan.budget is None else min(total, plan.budget)
+    expected = total if plan.budget is None else plan.budget if plan.fills else min(total, plan.budget)
     return {
         "strategy": config.strategy,
         "workers": config.workers,
@@ -144,8 +144,9 @@ class _Priced:
         if not {"params", "macs"}.isdisjoint(metrics):
             metrics.update(Complexity(self.training.space, self.training.skeleton)(proposal, context).metrics)
         macs, cost = macs_of(self.training, proposal.architecture), self.cost(proposal)
-        if proposal.warm_start is not None:
-            cost -= self.cost(self.trials[proposal.warm_start].proposal)
+        before = None if proposal.warm_start is None else self.trials[proposal.warm_start].proposal
+        if before is not None and before.fidelity:  # after a full training, another one begins with its weights
+            cost -= self.cost(before)
         return Outcome(metrics, seconds=self.prices(macs, cost / macs))
 
     def cost(self, proposal: Proposal) -> float:

@@ -18,14 +18,14 @@ from morphogen.spaces.skeleton import Skeleton
 
 if TYPE_CHECKING:
     from morphogen.estimators import Training
+    from morphogen.estimators.latency_model import LatencyModel
     from morphogen.training.data import Data
     from morphogen.training.recipe import Recipe
 
 __all__ = ["Judged", "on_data", "settings", "trained_by"]
 
 COUNTED = ("params", "macs")
-TIMED = ("latency_ms", "latency_iqr_ms", "peak_memory_mb")
-TRAINED = ("accuracy", "loss", *COUNTED)
+TIMED = ("latency_ms", "latency_iqr_ms", "peak_memory_mb", "energy_mj")
 
 Judged = tuple[
     Space, tuple[Objective, ...], tuple[MeasuredLimit, ...], Judges, "Data | None", "Mapping[str, Any] | None"
@@ -37,7 +37,8 @@ def on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
     """What judges stand-alone networks, in the search and in the end.
 
     A limit on `params` or `macs` is one of the space, where these add up: nothing above it is ever proposed. It is then
-    one of the final network. Any other is measured in every phase, before the training: what is above it is not trained.
+    one of the final network. So is one on `latency_ms`, where a `latency_model` tells what it is. Any other is measured in
+    every phase, before the training: what is above it is not trained.
 
     Raises:
         ValueError: Something that does not exist, or does not go with the rest.
@@ -50,15 +51,18 @@ def on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
     space = space if space is not None else find_space(config.space)
     if config.data is None and data is None:
         raise ValueError("no data: name a data set, a file, or a table")
-    data = mapped(data if data is not None else find_data(str(config.data), split_seed=config.split_seed))
-    objectives = tuple(objective(o) for o in config.objectives or ("accuracy",))
+    if data is None:
+        data = find_data(str(config.data), split_seed=config.split_seed, **config.data_options)
+    data = mapped(data)
+    objectives = tuple(objective(o) for o in config.objectives or data.task.metrics[:1])
     metrics = [*(o.metric for o in objectives), *config.limits]
-    _known(metrics)
+    _known(metrics, data)
     skeletons = {
         name: _skeleton(space, name, data, {**config.skeleton, **(config.final.skeleton if name == "final" else {})})
         for name in ("search", "final")
     }
-    space, limits = _limited(space, skeletons["final"], data, config.limits)
+    model = None if config.latency_model is None else _model(config.latency_model, space, skeletons, data)
+    space, limits = _limited(space, skeletons["final"], data, config.limits, model)
     full = recipe_for(data)
     # rank by a third of the training, announce by all of it
     recipe = settings(recipe_for(data, max(1, full.epochs // 3)), config.training, "training")
@@ -67,14 +71,14 @@ def on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
     )
 
     def judge(recipe: Recipe, skeleton: Any, limits: Sequence[MeasuredLimit] = ()) -> Estimator:
-        return _together(metrics, Training(space, data, recipe, skeleton), limits)
+        return _together(metrics, Training(space, data, recipe, skeleton), limits, model)
 
     judges = Judges(
         search=judge(recipe, skeletons["search"], limits),
         final=judge(last, skeletons["final"]),  # a finalist is trained whatever it measures this time
         baselines=Baselines(data, last),
         test=TestSplit(space, data, skeletons["final"]),
-        full={"epochs": recipe.epochs, "images": len(data.train)},
+        full=Training(space, data, recipe, skeletons["search"]).full,
     )
     return space, objectives, limits, judges, data, skeletons
 
@@ -87,16 +91,23 @@ def trained_by(estimator: Estimator | None) -> Training | None:
     return next((part for part in parts if isinstance(part, Training)), None)
 
 
-def _together(metrics: Sequence[str], training: Training, limits: Sequence[MeasuredLimit]) -> Estimator:
+def _together(
+    metrics: Sequence[str], training: Training, limits: Sequence[MeasuredLimit], model: LatencyModel | None
+) -> Estimator:
     """A training, after all that is cheaper and wanted."""
     from morphogen.estimators import Combined, Complexity, Latency, ZeroCost
+    from morphogen.estimators.latency_model import PredictedLatency
+    from morphogen.estimators.scores import SCORES
 
     space, skeleton, data = training.space, training.skeleton, training.data
     together: list[Estimator] = []
     if any(limit.metric in COUNTED for limit in limits):
         together.append(Complexity(space, skeleton))
-    if scores := [metric for metric in dict.fromkeys(metrics) if metric not in (*TIMED, *TRAINED)]:
+    if scores := [metric for metric in dict.fromkeys(metrics) if metric in SCORES]:
         together.append(ZeroCost(space, data, scores, skeleton, images=min(16, len(data.train))))
+    if model is not None and "latency_ms" in metrics:
+        together.append(PredictedLatency(space, model))
+        metrics = [metric for metric in metrics if metric != "latency_ms"]
     if any(metric in TIMED for metric in metrics):
         together.append(Latency(space, skeleton, image=data.image))
     if not together:
@@ -104,19 +115,46 @@ def _together(metrics: Sequence[str], training: Training, limits: Sequence[Measu
     return cast(Estimator, Combined(*together, training, limits=limits))
 
 
-def _known(metrics: Iterable[str]) -> None:
+def _known(metrics: Iterable[str], data: Data) -> None:
+    from morphogen.estimators.energy import Meter
     from morphogen.estimators.scores import SCORES
 
-    known = [*TRAINED, *TIMED, *SCORES]
+    known = [*data.task.metrics, *COUNTED, *TIMED, *SCORES]
     for metric in metrics:
         if metric not in known:
             raise ValueError(
                 f"nothing gives the metric '{metric}'{nearest(metric, known)}; there are {', '.join(known)}"
             )
+        if metric == "energy_mj" and Meter.find() is None:
+            raise ValueError(
+                "energy_mj: this machine does not tell its energy (/sys/class/powercap has no intel-rapl counter that may "
+                "be read; many systems let only root read it)"
+            )
+
+
+def _model(path: str, space: Space, skeletons: Mapping[str, Any], data: Data) -> LatencyModel:
+    """The latency model of a configuration, of networks of the size that this run builds."""
+    from morphogen.estimators.latency_model import LatencyModel
+    from morphogen.runs.latencies import built_around
+
+    model = LatencyModel.load(path)
+    model.check(space)
+    sizes = {name: built_around(skeleton, data.image) for name, skeleton in skeletons.items()}
+    of = {key: model.measured.get(key) for key in ("image", "skeleton")}
+    for size in sizes.values():
+        size["skeleton"].pop("classes", None)
+    if isinstance(of["skeleton"], dict):
+        of["skeleton"] = {k: v for k, v in of["skeleton"].items() if k != "classes"}
+    if of not in sizes.values():
+        raise ValueError(
+            f"{path} was measured on networks of another size ({of}) than those of this run ({sizes['search']}, in the "
+            f"end {sizes['final']}): measure again, `morphogen profile --space {space.name} --data ... --measure 100`"
+        )
+    return model
 
 
 def _limited(
-    space: Space, skeleton: Any, data: Data, bounds: Mapping[str, float]
+    space: Space, skeleton: Any, data: Data, bounds: Mapping[str, float], model: LatencyModel | None = None
 ) -> tuple[Space, tuple[MeasuredLimit, ...]]:
     """The space within those bounds that are exact on it, and the rest as limits on what is measured."""
     from morphogen.nn.costs import costs
@@ -127,6 +165,8 @@ def _limited(
         # whatever it is that does not add up, or cannot be counted with everything in it, can be measured
         with suppress(ValueError, RuntimeError, NotImplementedError):
             exact = costs(space, lambda varying: network(varying, skeleton), data.image)
+    if model is not None:
+        exact = {**exact, "latency_ms": model.cost}
     limits = tuple(Limit(exact[metric], bound) for metric, bound in bounds.items() if metric in exact)
     measured = tuple(MeasuredLimit(metric, bound) for metric, bound in bounds.items() if metric not in exact)
     return replace(space, limits=(*space.limits, *limits)) if limits else space, measured

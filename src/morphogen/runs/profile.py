@@ -6,9 +6,9 @@ Everything is counted on shapes alone, on the meta device; see `nn.complexity` a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -27,12 +27,13 @@ from morphogen.runs.assembly import assemble
 from morphogen.runs.forecast import explain as explain_forecast
 from morphogen.runs.forecast import forecast
 from morphogen.runs.judging import trained_by
+from morphogen.runs.latencies import measure
 from morphogen.runs.named import Named, Sizes, named, resized
 from morphogen.runs.stopwatch import Prices, Stopwatch
 from morphogen.space import Architecture, Space
 from morphogen.spaces import space as find_space
 
-__all__ = ["QUANTILES", "command", "explain", "of_named", "of_network", "of_space", "spread"]
+__all__ = ["QUANTILES", "Measured", "command", "explain", "of_named", "of_network", "of_space", "spread"]
 
 Image = tuple[int, int, int]
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -151,6 +152,7 @@ def command(
     seed: int,
     layers: bool,
     console: Console,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """What `morphogen profile` finds out: of an architecture, of a space, or of a run, whichever is named.
 
@@ -160,6 +162,10 @@ def command(
     """
     if batch_size < 1 or sample < 1:
         raise ValueError(f"--batch-size {batch_size} --sample {sample}: both are 1 or more")
+    if measured is not None and (space is None or architecture is not None):
+        raise ValueError(
+            "--measure learns the latency of the architectures of a space: name --space, and no architecture"
+        )
     if config is None and architecture is None and space is None:
         raise ValueError("profile needs something to look at: RUN.TOML, --architecture or --space")
     if config is not None:
@@ -181,7 +187,20 @@ def command(
         sample=sample,
         seed=seed,
         console=console,
+        measured=measured,
     )
+
+
+@final
+@dataclass(frozen=True)
+class Measured:
+    """A latency model that is wanted: of how many architectures, where it is written, and how they run."""
+
+    count: int
+    to: Path
+    batch_size: int = 1
+    threads: int = 1
+    device: str = "cpu"
 
 
 def _of_space(
@@ -194,6 +213,7 @@ def _of_space(
     sample: int,
     seed: int,
     console: Console,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """As a run would build its networks, and with its seconds an epoch, where there is data."""
     found = find_space(space)
@@ -203,14 +223,24 @@ def _of_space(
         assert parts.skeletons is not None
         judge = trained_by(parts.judges.search)
         assert judge is not None
-        around = parts.skeletons["search"]
-        if skeleton is not None and skeleton != "search":
+        around = parts.skeletons.get(skeleton or "search")
+        if around is None:
             around = suited_skeleton(found, skeleton, judge.data.image, judge.data.classes)
         training = replace(judge, skeleton=resized(around, sizes))
     around = resized(around, sizes)
     image = training.data.image if training is not None else getattr(around, "image", None)
     if image is None:
         raise ValueError(f"the networks of space '{space}' say no image size: name --data")
+    if measured is not None:
+        how: dict[str, Any] = {
+            "batch_size": measured.batch_size,
+            "threads": measured.threads,
+            "device": measured.device,
+        }
+        watch = _watched(console, "measuring")
+        model = measure(found, around, image, measured.count, seed=seed, watch=watch, **how)
+        model.save(measured.to)
+        return {"space": space, "latency_model": str(measured.to), **model.measured}
     profiled = of_space(found, around, image, batch_size=batch_size, count=sample, seed=seed, watch=_watched(console))
     if parts is not None and training is not None:
         executor = parts.executor()
@@ -234,8 +264,8 @@ def _of_run(path: Path, batch_size: int, sample: int, seed: int, console: Consol
     return {**networks, **found}
 
 
-def _watched(console: Console) -> Callable[[Iterable[Architecture]], Iterable[Architecture]]:
-    return lambda rows: track(list(rows), "counting", console=console, transient=True)
+def _watched(console: Console, what: str = "counting") -> Callable[[Iterable[Architecture]], Iterable[Architecture]]:
+    return lambda rows: track(list(rows), what, console=console, transient=True)
 
 
 def spread(values: Iterable[float | None]) -> dict[str, float] | None:
@@ -250,6 +280,15 @@ def spread(values: Iterable[float | None]) -> dict[str, float] | None:
 def explain(found: Mapping[str, Any]) -> str:
     """For a person."""
     lines = []
+    if "latency_model" in found:
+        return (
+            f"{found['count']} architectures of {found['space']}: {found['least_ms']:.1f} to {found['most_ms']:.1f} ms, "
+            f"batch {found['batch_size']}, {found['threads']} threads, {found['device']}\n"
+            f"mean error on architectures that were left out {found['error']:.1%}; "
+            f"two measurements of the same one differ by {found['repeat_error']:.1%}\n"
+            f'written to {found["latency_model"]}: latency_model = "{found["latency_model"]}" in a configuration, '
+            "with latency_ms among its limits or objectives"
+        )
     if "architectures" in found:
         lines.append(f"space {found['space']}: {float(found['architectures']):.4g} architectures")
         lines.append(f"{'over ' + str(found['sample']) + ' of them':<28}{'least':>10}{'median':>10}{'most':>10}")

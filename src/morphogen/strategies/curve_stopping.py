@@ -19,14 +19,15 @@ from morphogen.trial import Proposal, Trial
 
 __all__ = ["CurveStopping"]
 
+EPOCHS = "epochs"
+
 
 @final
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """A training that is not at its end: what was proposed first, its last trial, and its curve."""
+    """A training that is not at its end: what was proposed first, and its curve."""
 
     first: Trial
-    last: Trial
     curve: tuple[tuple[float, float], ...]
 
 
@@ -36,14 +37,16 @@ class CurveStopping:
     """Stop a training whose curve says that it will hardly end below the best one so far.
 
     Domhan et al. 2015 (IJCAI), section 4: at certain amounts the curve is extrapolated, and the training is ended where
-    the probability of beating the best is below `chance`. Until enough trainings came to their end, curves are extrapolated
-    by families of curves; then by a regression on those trainings as well (Baker et al. 2018, arXiv:1705.10823), of which
-    the surer one counts. Of one point and no experience nothing is known, and the training goes on.
+    the probability of beating the best is below `chance`. Until enough trainings came to their end, curves are
+    extrapolated by families of curves; then by a regression on those trainings as well (Baker et al. 2018,
+    arXiv:1705.10823), of which the surer one counts. Of one point and no experience nothing is known, and the training
+    goes on.
 
-    Differs: `chance` is 0.3 and not 0.05, as what counts is the best for the cost, and not that none is missed. A fidelity is a proposal, so a training that goes on is another trial that continues it, at `lowest`,
-    `lowest * eta`, ...; points between come from the curve that a trial has logged. The strategy inside is told of a
-    training once, when it is over: of one that was stopped, the expected end. The `warm_up` first trainings are not
-    stopped, so that there is experience. Trials with a violation are not gone on with after `warm_up`.
+    Differs: `chance` is 0.3 and not 0.05, as what counts is the best for the cost, and not that none is missed. A
+    fidelity is a proposal, so a training that goes on is another trial that continues it, at `lowest`, `lowest * eta`,
+    ...; points between come from the curve that a trial has logged. The strategy inside is told of a training once, when
+    it is over: of one that was stopped, the expected end. The `warm_up` first trainings are not stopped, so that there is
+    experience. After those, what violates a limit more than the best does is not gone on with.
 
     Args:
         space: Where to search.
@@ -59,7 +62,7 @@ class CurveStopping:
 
     space: Space
     strategy: Strategy | None = None
-    axis: str = "epochs"
+    axis: str = EPOCHS
     lowest: float = 1
     full: float = 27
     eta: int = 3
@@ -110,7 +113,7 @@ class CurveStopping:
             return
         end = self._end(curve)
         if len(self.ends) < self.warm_up or (trial.violation <= self.best[0] and self._goes_on(end)):
-            self.waiting[trial.id] = _Started(first, trial, curve)
+            self.waiting[trial.id] = _Started(first, curve)
             return
         loss = end.mean if end is not None else trial.loss
         losses = (loss, *trial.losses[1:])
@@ -127,7 +130,9 @@ class CurveStopping:
         """What a trial adds to its curve, as losses."""
         at = float(trial.proposal.fidelity.get(self.axis, self.full))
         begin = before.curve[-1][0] if before is not None else 0.0
-        logged = trial.outcome.curves.get(self.metric, ()) if trial.outcome is not None else ()
+        # what trainings log is over epochs
+        curves = trial.outcome.curves if trial.outcome is not None and self.axis == EPOCHS else {}
+        logged = curves.get(self.metric, ())
         points = [(float(x), float(y)) for x, y in logged if begin < x < at]
         sign = -1.0 if logged and math.isclose(logged[-1][1], -trial.loss, rel_tol=1e-6, abs_tol=1e-9) else 1.0
         return [*((x, sign * y) for x, y in points), (at, trial.loss)]

@@ -30,22 +30,24 @@ class HillClimbing:
     """Train a few children of the best network, each with its weights; go on from the best of them.
 
     Elsken, Metzen, Hutter 2017, "Simple and Efficient Architecture Search for Convolutional Neural Networks"
-    (arXiv:1711.04528), Algorithm 1. A step is `neighbors - 1` children of the incumbent, each changed by `morphisms` random
-    moves, and the incumbent itself, trained again from its own weights, so that all have as many epochs behind them. The
-    search begins with a small network: where options are ordered numbers (widths, depths, kernels), with the least, and moves
-    enlarge them by one option, which is a network morphism wherever there is one (`morphogen.nn.morphism`). Any other decision
-    changes to any other value. Every child is a whole training as long as the estimator's full fidelity, of which the
-    recipe's cosine is one cycle of SGDR: set `training.epochs` to the paper's epoch_neigh, 17.
+    (arXiv:1711.04528), Algorithm 1. A step is `neighbors - 1` children of the incumbent, each changed by `morphisms`
+    random moves, and the incumbent itself, trained again from its own weights, so that all have as many epochs behind
+    them. The search begins with a small network: where options are ordered numbers (widths, depths, kernels), with the
+    least, and moves enlarge them by one option, which is a network morphism wherever there is one
+    (`morphogen.nn.morphism`). Any other decision changes to any other value. Every child is a whole training at the
+    estimator's full fidelity, of which the recipe's cosine is one cycle of SGDR: `training.epochs` is the paper's
+    epoch_neigh, 17.
 
-    **Differs**: the incumbent is replaced by what is better only, so what is best never gets lost; where nothing grows any
-    more, or everything near was tried, moves are any mutations, and more of them; the final training is from new weights, as
-    after every search. Where the estimator has no weights to hand on (a table, a user's own function, nothing kept on disk),
-    the incumbent is not asked for again, and it is plain hill climbing.
+    **Differs**: where nothing grows any more, or everything near was tried, moves are any mutations, and more of them;
+    the final training is from new weights, as after every search. Where the estimator has no weights to hand on (a
+    table, a user's own function, nothing kept on disk), it is plain hill climbing: the incumbent is not asked for again,
+    and replaced by what is better only.
 
     Args:
         space: Where to search.
         neighbors: n_neigh of the paper: trials of a step.
-        morphisms: n_NM of the paper: moves between a child and its parent; by default a tenth of the decisions, 5 at most.
+        morphisms: n_NM of the paper: moves between a child and its parent; by default a tenth of the decisions, 5 at
+            most.
         starts: How many networks the first incumbent is the best of.
         growing: Whether the search begins small and grows; else it begins anywhere, and moves are any mutations.
         inherit: Whether children begin with the weights of their parent.
@@ -111,7 +113,10 @@ class HillClimbing:
             self.inherits = trial.outcome.metrics.get("inherited", 0.0) > 0
         self.children.append(trial)
         if len(self.children) >= self.neighbors:
-            self._move(min((self.incumbent, *self.children), key=_quality))
+            # with weights, one of the children is the incumbent, trained as long as they are
+            family = self.children if self.inherits else (self.incumbent, *self.children)
+            found = min(family, key=_quality)
+            self._move(self.incumbent if found.failed else found)
 
     # --- steps --------------------------------------------------------------------------------------------------------
 
@@ -206,5 +211,4 @@ def _larger(choice: Choice, have: Pick) -> list[Pick]:
 
 
 def _quality(trial: Trial) -> tuple[float, tuple[float, ...], int]:
-    # the order in which a study keeps checkpoints: of what is best there are weights
     return trial.violation, trial.losses, trial.id

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +21,10 @@ from morphogen.catalog import nearest, resolve
 from morphogen.protocols import MorphogenError
 from morphogen.training.augment import Augment
 from morphogen.training.files import write_whole
-from morphogen.training.images import Images, Sealed, as_images, as_labels
+from morphogen.training.images import Images, Sealed, as_images
+from morphogen.training.task import Classification, Task
 
-__all__ = ["SOURCES", "Data", "cache", "data", "mapped"]
+__all__ = ["SOURCES", "SPLITS", "Data", "cache", "cut", "data", "mapped", "moments"]
 
 SOURCES: Mapping[str, str] = {
     "cifar10": "morphogen.training.vision:cifar10",
@@ -34,6 +37,8 @@ SOURCES: Mapping[str, str] = {
 """Data sets by name: functions of (root, split_seed, download)."""
 
 SPLITS = ("train", "valid", "test")
+MOMENTS_AT_ONCE = 1 << 28
+"""Bytes of images of which mean and deviation are computed at once."""
 
 
 @final
@@ -52,6 +57,7 @@ class Data:
         augment: What suits these images.
         split_seed: What decided which image is in which split, where that was not given.
         folder: Where `save` put the files; then a pickled `Data` is only the way to them.
+        task: What networks are trained for.
     """
 
     name: str
@@ -64,6 +70,7 @@ class Data:
     augment: Augment = field(default_factory=Augment)
     split_seed: int = 0
     folder: Path | None = None
+    task: Task = field(default_factory=Classification)
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -73,7 +80,7 @@ class Data:
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
+        """The number of classes, or of what else a network gives for an image."""
         return len(self.class_names)
 
     @property
@@ -116,13 +123,16 @@ class Data:
         if not card.exists():
             for split, images in zip(SPLITS, (self.train, self.valid, self.test._inside), strict=True):
                 images.save(folder, split)
-            # last: where the card is, the rest is whole
-            text = json.dumps({**self._card, "digest": self.digest}, indent=1)
-            write_whole(card, lambda file: file.write(text.encode()))
+            self.write_card(folder)
         saved = Data.open(folder)
         if saved.digest != self.digest:
             raise MorphogenError(f"{folder} holds another data set ({saved.text}), not {self.text}: use another folder")
         return saved
+
+    def write_card(self, folder: Path) -> None:
+        """Write `data.json`, the last of the files: where it is, the rest is whole."""
+        text = json.dumps({**self._card, "digest": self.digest}, indent=1)
+        write_whole(folder / "data.json", lambda file: file.write(text.encode()))
 
     @staticmethod
     def open(folder: Path | str) -> Data:
@@ -135,7 +145,10 @@ class Data:
         try:
             card = json.loads((folder / "data.json").read_text())
             train, valid, test = (
-                Images.mapped(folder, split, tuple(card["shapes"][split]), bool(card["floating"])) for split in SPLITS
+                Images.mapped(
+                    folder, split, tuple(card["shapes"][split]), bool(card["floating"]), int(card.get("outputs", 0))
+                )
+                for split in SPLITS
             )
             saved = Data(
                 card["name"],
@@ -148,6 +161,7 @@ class Data:
                 Augment(**card["augment"]),
                 card["split_seed"],
                 folder,
+                _task(card.get("task")),
             )
             saved.__dict__["digest"] = card["digest"]  # known without reading the files
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -159,7 +173,14 @@ class Data:
     @property
     def _card(self) -> dict[str, Any]:
         splits = zip(SPLITS, (self.train, self.valid, self.test._inside), strict=True)
+        more: dict[str, Any] = {}
+        if self.train.labels.is_floating_point():
+            more["outputs"] = self.train.labels.shape[1]
+        if self.task != Classification():
+            name = f"{type(self.task).__module__}:{type(self.task).__qualname__}"
+            more["task"] = {"name": name, **asdict(self.task)}  # type: ignore[call-overload]  # by its protocol
         return {
+            **more,
             "name": self.name,
             "split_seed": self.split_seed,
             "class_names": list(self.class_names),
@@ -186,12 +207,13 @@ class Data:
         augment: Augment | None = None,
         split_seed: int = 0,
         share: float = 0.2,
+        task: Task | None = None,
     ) -> Data:
         """A data set from arrays or tensors. A split that is not given is cut from train, every class alike.
 
         Args:
             x_train: Images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`, uint8 or floating point (taken as they are).
-            y_train: Labels `(N,)`, whole numbers from 0.
+            y_train: Labels `(N,)`, whole numbers from 0; or what `task` takes.
             x_valid: Like `x_train`.
             y_valid: Like `y_train`.
             x_test: Like `x_train`.
@@ -201,13 +223,16 @@ class Data:
             augment: What suits the images; by default a random crop after padding by an eighth of the height, no flips.
             split_seed: Of the cuts.
             share: Of all that is given as train, what each split that is not given gets.
+            task: By default classification.
 
         Raises:
             ValueError: Shapes, types or labels that do not fit, each named.
         """
+        task = task if task is not None else Classification()
         images = as_images(x_train, "x_train")
-        labels = as_labels(y_train, "y_train", len(images), len(class_names) or None)
-        names = tuple(class_names) or tuple(str(i) for i in range(int(labels.max()) + 1))
+        labels = task.targets(y_train, "y_train", len(images), len(class_names) or None)
+        outputs = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+        names = tuple(class_names) or tuple(str(i) for i in range(outputs))
         given: dict[str, Images] = {}
         for split, x, y in (("valid", x_valid, y_valid), ("test", x_test, y_test)):
             if (x is None) != (y is None):
@@ -216,9 +241,10 @@ class Data:
                 more = as_images(x, f"x_{split}")
                 if more.shape[1:] != images.shape[1:] or more.dtype != images.dtype:
                     raise ValueError(f"x_{split} has images {_kind(more)}, but x_train has {_kind(images)}")
-                given[split] = Images(more, as_labels(y, f"y_{split}", len(more), len(names)))
+                given[split] = Images(more, task.targets(y, f"y_{split}", len(more), len(names)))
         missing = [split for split in ("valid", "test") if split not in given]
-        parts = _cut(labels.numpy(), [share] * len(missing), split_seed) if missing else [np.arange(len(labels))]
+        strata = labels.numpy() if labels.ndim == 1 else np.zeros(len(labels), int)
+        parts = cut(strata, [share] * len(missing), split_seed) if missing else [np.arange(len(labels))]
         for split, part in zip(("train", *missing), parts, strict=True):
             if not len(part):
                 raise ValueError(
@@ -227,9 +253,10 @@ class Data:
                 )
             picked = torch.from_numpy(part)
             given[split] = Images(images[picked], labels[picked]) if missing else Images(images, labels)
-        mean, std = _moments(given["train"].images)
+        mean, std = moments(given["train"].images)
         suited = Augment(shift=max(1, images.shape[2] // 8)) if augment is None else augment
-        return Data(name, given["train"], given["valid"], Sealed(given["test"]), names, mean, std, suited, split_seed)
+        splits = given["train"], given["valid"], Sealed(given["test"])
+        return Data(name, *splits, names, mean, std, suited, split_seed, task=task)
 
     @staticmethod
     def from_datasets(
@@ -242,6 +269,7 @@ class Data:
         augment: Augment | None = None,
         split_seed: int = 0,
         share: float = 0.2,
+        task: Task | None = None,
     ) -> Data:
         """A data set from datasets of PyTorch that give `(image, label)`; each image is read once, into memory.
 
@@ -256,7 +284,7 @@ class Data:
             if dataset is not None:
                 arrays[f"x_{split}"], arrays[f"y_{split}"] = _read(dataset, split)
         return Data.from_arrays(
-            **arrays, name=name, class_names=class_names, augment=augment, split_seed=split_seed, share=share
+            **arrays, name=name, class_names=class_names, augment=augment, split_seed=split_seed, share=share, task=task
         )
 
 
@@ -276,8 +304,9 @@ def data(
     root: Path | str | None = None,
     limit: int | None = None,
     download: bool = False,
+    **options: Any,
 ) -> Data:
-    """A data set by name, `.npz` file, or `package.module:function` of one's own that gives a `Data`.
+    """A data set by name, `.npz` file, folder of images, or `package.module:function` of one's own that gives a `Data`.
 
     Args:
         name: Of `SOURCES`, or a path, or a dotted name.
@@ -285,31 +314,51 @@ def data(
         root: Where files are kept; by default `~/.cache/morphogen`.
         limit: The most images of each split.
         download: Whether what is missing may be fetched from the network.
+        **options: Of a folder, those of `training.folder.folder`, such as `image_size=64`; of a function, its arguments.
 
     Raises:
-        ValueError: There is no such data set; the message has the nearest name.
+        ValueError: There is no such data set; the message has the nearest name. Options that it does not have.
         MorphogenError: Its files are missing or malformed.
     """
     text = str(name)
+    if options and (text in SOURCES or text.endswith(".npz")):
+        raise ValueError(
+            f"data set '{text}' has no options, got {', '.join(options)}; folders of images and functions have"
+        )
     if text in SOURCES:
-        folder = cache() if root is None else Path(root).expanduser()
-        found: Data = resolve(SOURCES[text])(folder, split_seed, download)
+        where = cache() if root is None else Path(root).expanduser()
+        found: Data = resolve(SOURCES[text])(where, split_seed, download)
     elif text.endswith(".npz"):
         found = resolve("morphogen.training.npz:npz")(Path(text).expanduser(), split_seed)
     elif ":" in text:
-        found = resolve(text)()
+        found = _called(text, resolve(text), (), options)
         if not isinstance(found, Data):
             raise ValueError(f"{text} gave {type(found).__name__}, expected a morphogen.training.Data")
+    elif "/" in text or Path(text).expanduser().is_dir():
+        kept = {} if root is None else {"root": Path(root).expanduser()}
+        place = (Path(text).expanduser(), split_seed)
+        found = _called(text, resolve("morphogen.training.folder:folder"), place, {**kept, **options})
     else:
         known = ", ".join(SOURCES)
         raise ValueError(
             f"there is no data set '{text}'{nearest(text, SOURCES)}; "
-            f"there are {known}, .npz files and package.module:function"
+            f"there are {known}, .npz files, folders of images and package.module:function"
         )
     return found if limit is None else found.limited(limit)
 
 
-def _cut(labels: np.ndarray[Any, Any], shares: Sequence[float], seed: int) -> list[np.ndarray[Any, Any]]:
+def _called(name: str, function: Callable[..., Data], given: tuple[Any, ...], options: Mapping[str, Any]) -> Data:
+    """Raises: ValueError: It has no such option."""
+    known = list(inspect.signature(function).parameters)[len(given) :]
+    for key in options:
+        if key not in known:
+            raise ValueError(
+                f"data set '{name}' has no option '{key}'{nearest(key, known)}; it has {', '.join(known) or 'none'}"
+            )
+    return function(*given, **options)
+
+
+def cut(labels: np.ndarray[Any, Any], shares: Sequence[float], seed: int) -> list[np.ndarray[Any, Any]]:
     """Indices of what stays and of each share, every class alike, in random order."""
     rng = np.random.default_rng(seed)
     parts: list[list[np.ndarray[Any, Any]]] = [[] for _ in range(len(shares) + 1)]
@@ -322,13 +371,24 @@ def _cut(labels: np.ndarray[Any, Any], shares: Sequence[float], seed: int) -> li
     return [rng.permutation(np.concatenate(part)) for part in parts]
 
 
-def _moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel; a constant channel has standard deviation 1."""
     means, stds = [], []
     for channel in range(images.shape[1]):
-        values = images[:, channel].double()
-        means.append(float(values.mean()))
-        stds.append(float(values.std(correction=0)) or 1.0)
+        if images.nbytes <= MOMENTS_AT_ONCE:
+            values = images[:, channel].double()
+            means.append(float(values.mean()))
+            stds.append(float(values.std(correction=0)) or 1.0)
+            continue
+        # part by part: eight bytes a pixel may be more than the memory
+        first, second = 0.0, 0.0
+        size = max(1, MOMENTS_AT_ONCE // (8 * images[0].nbytes))
+        for start in range(0, len(images), size):
+            values = images[start : start + size, channel].double()
+            first, second = first + float(values.sum()), second + float(values.square().sum())
+        count = images[:, channel].numel()
+        means.append(first / count)
+        stds.append(math.sqrt(max(second / count - (first / count) ** 2, 0.0)) or 1.0)
     return tuple(means), tuple(stds)
 
 
@@ -337,7 +397,7 @@ def _read(dataset: Dataset[Any], split: str) -> tuple[np.ndarray[Any, Any], np.n
     for index in range(len(dataset)):  # type: ignore[arg-type]  # map-style datasets have a length
         image, label = dataset[index]
         images.append(image.numpy(force=True) if isinstance(image, Tensor) else np.asarray(image))
-        labels.append(int(label))
+        labels.append(np.asarray(label.numpy(force=True) if isinstance(label, Tensor) else label))
         if images[-1].shape != images[0].shape:
             raise ValueError(
                 f"{split} has images {images[0].shape} and {images[-1].shape} (number {index}): "
@@ -345,7 +405,14 @@ def _read(dataset: Dataset[Any], split: str) -> tuple[np.ndarray[Any, Any], np.n
             )
     if not images:
         raise ValueError(f"{split} is an empty dataset")
-    return np.stack(images), np.asarray(labels)
+    return np.stack(images), np.stack(labels)
+
+
+def _task(saved: Mapping[str, Any] | None) -> Task:
+    if saved is None:
+        return Classification()
+    made: Task = resolve(str(saved["name"]))(**{k: v for k, v in saved.items() if k != "name"})
+    return made
 
 
 def _kind(images: Tensor) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from morphogen.protocols import MorphogenError
 from morphogen.training.files import write_whole
 
-__all__ = ["Images", "Sealed", "as_images", "as_labels"]
+__all__ = ["Images", "Sealed", "as_images", "as_labels", "as_targets"]
 
 
 class _Files(NamedTuple):
@@ -23,11 +23,12 @@ class _Files(NamedTuple):
     split: str
     shape: tuple[int, ...]
     floating: bool
+    outputs: int = 0
 
 
 @final
 class Images:
-    """One split: images `(N, C, H, W)`, uint8 or float32, and labels `(N,)`, int64.
+    """One split: images `(N, C, H, W)`, uint8 or float32, and labels `(N,)`, int64 (or targets `(N, outputs)`, float32).
 
     Either tensors, or files that are mapped on first use. Mapped files are never changed: pages are copied on write.
 
@@ -42,10 +43,10 @@ class Images:
         self.shape = tuple(images.shape)
 
     @classmethod
-    def mapped(cls, folder: Path, split: str, shape: tuple[int, ...], floating: bool) -> Images:
-        """The split that `save` wrote to a folder; nothing is read yet."""
+    def mapped(cls, folder: Path, split: str, shape: tuple[int, ...], floating: bool, outputs: int = 0) -> Images:
+        """The split that `save` wrote to a folder; nothing is read yet. `outputs` is 0 for labels."""
         made = cls.__new__(cls)
-        made._tensors, made._files, made.shape = None, _Files(str(folder), split, shape, floating), shape
+        made._tensors, made._files, made.shape = None, _Files(str(folder), split, shape, floating, outputs), shape
         return made
 
     @property
@@ -55,8 +56,13 @@ class Images:
 
     @property
     def labels(self) -> Tensor:
-        """`(N,)`, int64."""
+        """`(N,)`, int64; or `(N, outputs)`, float32."""
         return self._both()[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Of the images."""
+        return int(np.prod(self.shape)) * self.images.element_size()
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -85,10 +91,15 @@ class Images:
     def _both(self) -> tuple[Tensor, Tensor]:
         if self._tensors is None:
             assert self._files is not None
-            folder, split, shape, floating = self._files
+            folder, split, shape, floating, outputs = self._files
             kind = torch.float32 if floating else torch.uint8
             images = _map(Path(folder) / f"{split}.images", int(np.prod(shape)), kind)
-            self._tensors = images.view(shape), _map(Path(folder) / f"{split}.labels", shape[0], torch.int64)
+            file = Path(folder) / f"{split}.labels"
+            if outputs:
+                labels = _map(file, shape[0] * outputs, torch.float32).view(shape[0], outputs)
+            else:
+                labels = _map(file, shape[0], torch.int64)
+            self._tensors = images.view(shape), labels
         return self._tensors
 
 
@@ -181,6 +192,31 @@ def as_labels(values: Any, name: str, images: int, classes: int | None = None) -
         expected = "0 or more" if classes is None else f"0 to {classes - 1}, the classes that there are"
         raise ValueError(f"{name} has labels from {array.min()} to {array.max()}, expected {expected}")
     return torch.from_numpy(array.astype(np.int64))
+
+
+def as_targets(values: Any, name: str, images: int, outputs: int | None = None) -> Tensor:
+    """Targets as a tensor `(N, outputs)` of float32; `(N,)` is one for each image.
+
+    Raises:
+        ValueError: Another shape or type, not one for each image, or values that are not finite.
+    """
+    array = _array(values)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or array.dtype.kind not in "iubf" or 0 in array.shape:
+        raise ValueError(
+            f"{name} has the shape {array.shape} and the type {array.dtype}, expected numbers (N, outputs)"
+        )
+    if len(array) != images:
+        raise ValueError(f"{name} has {len(array)} rows for {images} images")
+    if outputs is not None and array.shape[1] != outputs:
+        raise ValueError(f"{name} has {array.shape[1]} numbers for each image, expected {outputs}")
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"{name} has NaN or infinite values, first for image {int(np.argwhere(~np.isfinite(array))[0][0])}"
+        )
+    return torch.from_numpy(array)
 
 
 def _array(values: Any) -> NDArray[Any]:

@@ -2,8 +2,8 @@
 
 A trial that goes on from an earlier one of the same architecture continues its training. Where that one was trained to
 the end of the horizon, or was of another architecture, there is nothing to continue: a new training begins with its
-weights, at the first epoch of the schedule, with an optimizer and batches of its own. Over several of them, the learning
-rate is that of SGDR (Loshchilov and Hutter 2017, arXiv:1608.03983).
+weights, at the first epoch of the schedule, with an optimizer and batches of its own. Over several of them, the
+learning rate is that of SGDR (Loshchilov and Hutter 2017, arXiv:1608.03983).
 """
 
 from __future__ import annotations

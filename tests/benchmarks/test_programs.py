@@ -1,0 +1,52 @@
+"""What the benchmark programs compute, on numbers that are known; they are run by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from morphogen.pareto import hypervolume as exact_volume
+
+
+def program(name: str) -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look themselves up in it
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_run_that_never_finds_the_optimum_is_not_found_by_any_query() -> None:
+    runs = [{"regrets": [3.0, 1.0, 0.0], "seconds": 0.3}, {"regrets": [2.0] * 300, "seconds": 3.0}]
+    row = program("efficiency").row("some", runs, 300)
+    assert 0.5 == row["found@150"] == row["found@300"]
+    assert (3 + 300) / 2 == row["queries"]
+    assert 1.0 == row["regret@20"]
+
+
+def test_the_hypervolume_of_two_losses_is_that_of_the_package() -> None:
+    program_ = program("hypervolume")
+    losses = np.random.default_rng(0).random((60, 2)) * 1.3
+    assert exact_volume(losses, (1, 1)) == pytest.approx(program_.volume(losses))
+    assert 0.0 == program_.volume(np.array([[1.0, 0.0], [2.0, 2.0]]))
+
+
+def test_what_is_not_installed_for_the_rivals_is_said() -> None:
+    reasons = program("hypervolume").missing("/nonexistent/python")
+    assert {"pymoo-nsga2", "optuna-nsga2", "optuna-motpe"} == set(reasons)
+    assert "cannot be run" in reasons["pymoo-nsga2"]
+
+
+@pytest.mark.parametrize("name", ["asha", "genetic", "hyperband", "local-search", "nsga2", "tpe"])
+def test_a_record_is_taken_up_and_the_next_trial_asked_for(name: str) -> None:
+    row = program("resumes").resume(name, 40)
+    assert 40 == row["trials"]
+    assert row["seconds"] >= row["told"] + row["asked"] >= row["asked"] > 0

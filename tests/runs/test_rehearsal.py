@@ -1,0 +1,57 @@
+"""What the end of a run will take, before it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from morphogen import config as configuration
+from morphogen.methods.black_box import RESERVE
+from morphogen.runs.assembly import assemble
+from morphogen.runs.rehearsal import Rehearsal, rehearse
+from morphogen.runs.run import create
+
+
+def test_an_export_is_timed_and_the_test_split_reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr("morphogen.export.export", lambda network, folder, image: written.append(folder))
+    parts = assemble(configuration.parse({"space": "nasbench201", "data": "digits"}, "test"))
+    found = rehearse(parts, seed=0, workers=2)
+    assert 1 == len(written)
+    assert not written[0].parent.exists()
+    assert found["test"] > 3.0  # four networks on two workers
+    assert found["seconds"] > found["export"] + found["test"]
+
+
+def test_until_it_has_found_something_the_usual_is_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rehearsal = Rehearsal(tmp_path)
+    assert RESERVE == rehearsal.seconds()
+    rehearsal.close()
+    for printed, expected in (('{"seconds": 7.5}', 7.5), ("it failed", RESERVE), ("[]", RESERVE)):
+        code = f"print({printed!r})"
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        process.wait()
+        rehearsal = Rehearsal(tmp_path)
+        rehearsal._process = process
+        assert expected == rehearsal.seconds() == rehearsal.seconds()
+        rehearsal.close()
+
+
+@pytest.mark.slow
+def test_it_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
+    config = configuration.parse({"space": "nasbench201", "data": "digits", "budget": "60s"}, "test")
+    folder = create(config, tmp_path / "run")
+    command = [sys.executable, "-m", "morphogen.runs.rehearsal", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["seconds"] > 0
+
+
+def test_it_is_ended_with_the_run(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path)
+    rehearsal.start()
+    process = rehearsal._process
+    assert process is not None
+    rehearsal.close()
+    assert process.poll() is not None
