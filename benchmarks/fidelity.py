@@ -95,11 +95,12 @@ class Charged:
 @final
 @dataclass(frozen=True)
 class Setting:
-    """A table, its rungs, and whether trainings go on from a checkpoint."""
+    """A table, the rungs of ASHA, when a curve is looked at first, and whether trainings go on from a checkpoint."""
 
     table: str
     lowest: float
     eta: int
+    looked_at: float
     continues: bool
 
 
@@ -132,7 +133,8 @@ def asha(name: str, setting: Setting, full: float, space: Space) -> Strategy:
 
 
 def stopped(name: str, setting: Setting, full: float, space: Space) -> Strategy:
-    return CurveStopping(space, plain(name, space), lowest=setting.lowest, full=full, eta=setting.eta)
+    eta = 2 if setting.continues else setting.eta  # where it costs nothing to stop for a look
+    return CurveStopping(space, plain(name, space), lowest=setting.looked_at, full=full, eta=eta)
 
 
 def main() -> int:
@@ -150,9 +152,9 @@ def main() -> int:
         for name in arguments.tables:
             if name.startswith("nasbench201/"):
                 path = nasbench201(Path(arguments.data), name.partition("/")[2], Path(folder))
-                setting = Setting(str(path), lowest=12, eta=8, continues=False)
+                setting = Setting(str(path), lowest=12, eta=8, looked_at=12, continues=False)
             else:
-                setting = Setting(name, lowest=1, eta=3, continues=True)
+                setting = Setting(name, lowest=1, eta=3, looked_at=known(name).full["epochs"] // 4, continues=True)
             _compare(name, setting, arguments)
     return 0
 

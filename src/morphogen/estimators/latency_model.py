@@ -28,8 +28,8 @@ SHARED = (0.01, 0.1, 1.0, 10.0)
 OWN = (0.1, 1.0, 10.0, 100.0, 1000.0)
 """How strongly a deviation is doubted: of the options of one kind of choice, and of a single choice's."""
 COUNTED = 1e-4
-NOISE = 0.02
-"""Of a measurement, relative: what nothing explains."""
+NOISE = (0.02, 0.06, 0.2, 0.6)
+"""Of a measurement, relative: what nothing explains. A busy machine has more."""
 MAX_BYTES = 64 << 20
 
 
@@ -168,9 +168,10 @@ def learned(
     for shared in SHARED:
         for own in OWN:
             prior = np.where(kinds == 1, 1 / COUNTED, np.where(kinds == 2, 1 / shared, 1 / own))
-            found = _ridge(z, y - level, prior, y)
-            if best is None or found[0] < best[0]:
-                best = found
+            for noise in NOISE:
+                found = _ridge(z, y - level, prior, y, noise)
+                if best is None or found[0] < best[0]:
+                    best = found
     assert best is not None
     error, off, coefficients = best
     terms: dict[Literals, float] = {}
@@ -182,10 +183,10 @@ def learned(
     return Cost(METRIC, {k: float(v) for k, v in terms.items() if v}, float(base)), error
 
 
-def _ridge(z: Array, y: Array, prior: Array, truth: Array) -> tuple[float, float, Array]:
+def _ridge(z: Array, y: Array, prior: Array, truth: Array, relative_noise: float) -> tuple[float, float, Array]:
     """The mean relative error of what is left out, the level, and coefficients with these prior variances."""
     unit = float(y.std()) or 1.0
-    noise = (NOISE * truth / unit) ** 2
+    noise = (relative_noise * truth / unit) ** 2
     # in the dual, as there are more features than architectures; the last term is the level's
     kernel = (z * prior) @ z.T / len(prior) + 1.0
     inverse = np.linalg.inv(kernel + np.diag(noise))

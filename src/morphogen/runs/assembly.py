@@ -195,15 +195,16 @@ def _strategy(
 
 def table(name: str) -> Table:
     """A table by its name, by the TOML file of its own that says what is in it, or by `package.module:Name`."""
-    from morphogen.estimators.tables import is_table_file, load
+    from morphogen.estimators.tables import SHIPPED, is_table_file, load
 
     found: Table
-    if name not in TABLES and is_table_file(name):
-        found = load(name)
+    if name in SHIPPED or (name not in TABLES and is_table_file(name)):
+        found = load(SHIPPED.get(name, name))
         return found
     if name not in TABLES and ":" not in name:
+        known = [*TABLES, *SHIPPED]
         raise ValueError(
-            f"there is no table '{name}'{nearest(name, TABLES)}; there are {', '.join(TABLES)}, and your own as a TOML file"
+            f"there is no table '{name}'{nearest(name, known)}; there are {', '.join(known)}, and your own as a TOML file"
         )
     found = resolve(TABLES.get(name, name))()
     return found

@@ -108,6 +108,8 @@ def _data() -> Rows:
 
 
 def _tables() -> Rows:
+    from morphogen.estimators.tables import SHIPPED, load
     from morphogen.runs.assembly import TABLES
 
-    return [{"name": name, "what": _first_line(resolve(path))} for name, path in TABLES.items()]
+    made = [{"name": name, "what": _first_line(resolve(path))} for name, path in TABLES.items()]
+    return [*made, *({"name": name, "what": load(path).about} for name, path in SHIPPED.items())]
