@@ -24,7 +24,10 @@ from morphogen.space import Architecture, Space
 from morphogen.spaces import space as find_space
 from morphogen.trial import Fidelity
 
-__all__ = ["FileTable", "is_table_file", "load"]
+__all__ = ["SHIPPED", "FileTable", "is_table_file", "load"]
+
+SHIPPED = {"digits": str(Path(__file__).parent / "shipped" / "digits.toml")}
+"""Tables that come with the package, by name."""
 
 Floats = npt.NDArray[np.float64]
 Amounts = tuple[tuple[str, float], ...]
