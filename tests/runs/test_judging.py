@@ -79,7 +79,7 @@ def test_a_limit_that_nothing_meets_is_refused():
 
 
 def test_what_does_not_add_up_is_counted_before_it_is_trained():
-    parts = parts_of(space="nasnet", limits={"macs": 1e5})
+    parts = parts_of(space="nas-rl", limits={"macs": 1e5})
     assert ["macs"] == [limit.metric for limit in parts.limits]
     assert [Complexity, Training] == kinds(parts.judges.search)
 
@@ -184,12 +184,11 @@ def test_a_password_is_not_written_into_a_run_folder():
     assert "secret" not in str(raised.value)
 
 
-def test_the_record_of_another_run_is_not_taken_over(stripes, tmp_path):
-    settings = {"strategy": "random-search", "trials": 1, "executor": "inline", "control": False, **QUICK}
+def test_the_record_of_another_run_is_not_taken_over(tmp_path):
+    settings = {"table": "toy", "strategy": "random-search", "trials": 3}
     address = f"sqlite:///{tmp_path / 'shared.sqlite'}"
-    first = morphogen.search("darts", stripes, out=tmp_path / "one", store=address, **settings)
-    assert first.exported
+    first = morphogen.search(out=tmp_path / "one", store=address, **settings)
     assert not (tmp_path / "one" / "trials.sqlite").exists()
     with pytest.raises(morphogen.MorphogenError, match="has trials already"):
-        morphogen.search("darts", stripes, out=tmp_path / "two", store=address, **settings)
+        morphogen.search(out=tmp_path / "two", store=address, **settings)
     assert morphogen.resume(tmp_path / "one").winner.id == first.winner.id

@@ -103,7 +103,7 @@ def _together(
     together: list[Estimator] = []
     if any(limit.metric in COUNTED for limit in limits):
         together.append(Complexity(space, skeleton))
-    if scores := [metric for metric in dict.fromkeys(metrics) if metric in SCORES]:
+    if scores := [metric for metric in dict.fromkeys(metrics) if metric in SCORES and metric not in COUNTED]:
         together.append(ZeroCost(space, data, scores, skeleton, images=min(16, len(data.train))))
     if model is not None and "latency_ms" in metrics:
         together.append(PredictedLatency(space, model))
