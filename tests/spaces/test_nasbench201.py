@@ -27,6 +27,17 @@ class TestSpace(SpaceSuite):
         return nasbench201()
 
 
+def test_uniform_samples_hit_every_architecture_alike():
+    rng, each = np.random.default_rng(0), 5
+    counts = dict.fromkeys((architecture.code for architecture in NASBENCH201.enumerate()), 0)
+    assert 15_625 == len(counts)
+    for _ in range(each * len(counts)):
+        counts[NASBENCH201.sample_uniform(rng).code] += 1
+    chi_square = sum((count - each) ** 2 / each for count in counts.values())
+    # 15,624 degrees of freedom: standard deviation 177
+    assert 15_624 - 4 * 177 < chi_square < 15_624 + 4 * 177
+
+
 class TestNetwork(SupernetLaws):
     def make(self):
         return NASBENCH201
