@@ -17,12 +17,16 @@ from morphogen.space import Architecture
 
 EXPORTS = {
     "Adjacency": "encodings",
+    "Averaged": "averaged",
+    "Boosted": "boosted",
+    "Calibrated": "calibrated",
     "Counts": "encodings",
     "Forest": "forest",
     "GaussianProcess": "gaussian_process",
     "MlpEnsemble": "mlp_ensemble",
     "OneHot": "encodings",
     "Paths": "encodings",
+    "Ranked": "ranked",
     "WeisfeilerLehman": "encodings",
 }
 __all__ = ["Encoding", "Predictor", *EXPORTS]  # noqa: PLE0604 - the table is the list
