@@ -1,7 +1,7 @@
 """1x1 convolutions with a stride, on `x: [batch, channels, height, width]`, where torch has them wrong.
 
 The backward pass of a strided 1x1 convolution of fewer than 8 input channels, in channels_last on a CPU, writes outside
-of its memory with PyTorch 2.13 (oneDNN issue 6035): the process dies, or gradients are wrong. Without a stride, on the
+of its memory with PyTorch 2.13 (oneDNN #6035): the process dies, or gradients are wrong. Without a stride, on the
 pixels that the stride would meet, it is the same convolution and safe.
 """
 
