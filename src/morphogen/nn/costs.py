@@ -25,7 +25,7 @@ from morphogen.nn.mixed import MixedDepth, MixedInput, MixedOp
 from morphogen.nn.mixture import Mixing, bind, key
 from morphogen.space import Space
 
-__all__ = ["Costly", "Sometimes", "costs", "limited"]
+__all__ = ["Costly", "Sometimes", "costs", "costs_where_additive", "limited"]
 
 Literal = tuple[str, str]
 Where = tuple[tuple[Literal, ...], ...]
@@ -98,6 +98,23 @@ def costs(space: Space, build: Callable[[Space], nn.Module], image: tuple[int, i
                     "limit them by rejection"
                 )
     return found
+
+
+def costs_where_additive(
+    space: Space, build: Callable[[Space], nn.Module], image: tuple[int, int, int]
+) -> dict[str, Cost]:
+    """As `costs`; nothing where they do not add up, or where anybody's own network cannot run with everything in it, on
+    shapes alone. Then networks are counted one by one, and what is wrong with one is said by its trial.
+
+    Args:
+        space: As for `costs`.
+        build: Likewise.
+        image: Channels, height, width.
+    """
+    try:
+        return costs(space, build, image)
+    except (ValueError, RuntimeError, NotImplementedError):  # the last by torch: an operation without a rule for shapes
+        return {}
 
 
 def _sums(space: Space, network: nn.Module, image: tuple[int, int, int]) -> dict[str, Cost]:

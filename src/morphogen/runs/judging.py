@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -157,14 +156,12 @@ def _limited(
     space: Space, skeleton: Any, data: Data, bounds: Mapping[str, float], model: LatencyModel | None = None
 ) -> tuple[Space, tuple[MeasuredLimit, ...]]:
     """The space within those bounds that are exact on it, and the rest as limits on what is measured."""
-    from morphogen.nn.costs import costs
+    from morphogen.nn.costs import costs_where_additive
     from morphogen.nn.network import network
 
     exact: dict[str, Cost] = {}
     if any(metric in COUNTED for metric in bounds):
-        # whatever it is that does not add up, or cannot be counted with everything in it, can be measured
-        with suppress(ValueError, RuntimeError, NotImplementedError):
-            exact = costs(space, lambda varying: network(varying, skeleton), data.image)
+        exact = costs_where_additive(space, lambda varying: network(varying, skeleton), data.image)
     if model is not None:
         exact = {**exact, "latency_ms": model.cost}
     limits = tuple(Limit(exact[metric], bound) for metric, bound in bounds.items() if metric in exact)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
@@ -14,8 +13,7 @@ import torch
 from morphogen.estimators.latency import time_network
 from morphogen.estimators.latency_model import LatencyModel, learned, relative
 from morphogen.estimators.runtimes import Eager, Runtime
-from morphogen.limits import Cost
-from morphogen.nn.costs import costs
+from morphogen.nn.costs import costs_where_additive
 from morphogen.nn.network import network
 from morphogen.space import Architecture, Space
 
@@ -72,10 +70,8 @@ def measure(
         watch=watch,
     )
     latencies = [min(both) for both in zip(*rounds, strict=True)]
-    counted: Mapping[str, Cost] = {}
     # where they do not add up, options alone have to say it
-    with suppress(ValueError, RuntimeError, NotImplementedError):
-        counted = costs(space, lambda varying: network(varying, skeleton), image)
+    counted = costs_where_additive(space, lambda varying: network(varying, skeleton), image)
     cost, error = learned(space, drawn, latencies, counted)
     about = {
         **built_around(skeleton, image),
