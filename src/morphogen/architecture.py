@@ -38,10 +38,10 @@ class Architecture(Mapping[str, str | Pick]):
     @property
     def picks(self) -> dict[str, Pick]:
         """Every active choice with what is picked, always as a tuple."""
-        return self.space._decode(self.code)
+        return self.space.coding.decode(self.code)
 
     def __getitem__(self, name: str) -> str | Pick:
-        picked = self.space._picked(self.code, name)
+        picked = self.space.coding.picked(self.code, name)
         if picked is None:
             raise KeyError(name)
         return picked[0] if self.space[name].single else picked
