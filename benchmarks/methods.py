@@ -15,21 +15,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 
 import morphogen
-from morphogen.config import duration
 from morphogen.methods.phases import RANDOM, SEARCH, TEST
 from morphogen.protocols import MorphogenError
 from morphogen.runs.run import read
 from morphogen.training.data import data as find_data
 
-METHODS = (
-    "darts", "darts-second-order", "gdas", "drnas", "pc-darts", "single-path", "enas",
-    "regularized-evolution", "bayesian", "local-search",
-)  # fmt: skip
-SKELETON = {"channels": 8, "cells": 3}
+EPOCHS, SAMPLED_EPOCHS = 4, 12
+"""Of a network alone or of a supernet of weighted sums; of a supernet that trains one path a step."""
+
+METHODS: dict[str, dict[str, Any]] = {
+    "darts": {"epochs": EPOCHS},
+    "darts-second-order": {"epochs": EPOCHS},
+    "gdas": {"epochs": SAMPLED_EPOCHS},
+    "drnas": {"epochs": EPOCHS},
+    "pc-darts": {"epochs": EPOCHS},
+    "single-path": {"epochs": SAMPLED_EPOCHS},
+    "enas": {"epochs": SAMPLED_EPOCHS},
+    "regularized-evolution": {},
+    "bayesian": {},
+    "local-search": {},
+}
+"""With the options of each."""
+
+SIZE: dict[str, Any] = {
+    "trials": 12,
+    "skeleton": {"channels": 8, "cells": 3},
+    "training": {"epochs": EPOCHS, "batch_size": 64},
+    "final": {"finalists": 1, "seeds": 2, "training": {"epochs": 12}},
+}
 LINE = "{:<22} {:>5} {:>9} {:>9} {:>11} {:>8}"
 
 
@@ -82,8 +100,8 @@ def prepare(name: str, to: Path, counts: Sequence[int], pool: int) -> Path:
     return path
 
 
-def run(method: str, seed: int, images: Path, to: Path, budget: float, workers: int) -> tuple[float, float] | None:
-    """The test accuracies of search and random arm of one run, in percent; None where time was too short for either."""
+def run(method: str, seed: int, images: Path, to: Path, workers: int) -> tuple[float, float] | None:
+    """The test accuracies of search and random arm of one run, in percent; None where an arm has none."""
     folder = to / f"{method}-{seed}"
     if not (folder / "result.json").is_file():
         if (folder / "run.toml").is_file():
@@ -91,7 +109,7 @@ def run(method: str, seed: int, images: Path, to: Path, budget: float, workers: 
         else:
             morphogen.search(
                 "enas-micro" if method == "enas" else "darts", str(images), strategy=method, out=folder, seed=seed,
-                budget=budget, workers=workers, skeleton=SKELETON, final={"finalists": 1, "seeds": 2},
+                workers=workers, strategy_options=METHODS[method], **SIZE,
             )  # fmt: skip
     _, _, trials = read(folder)
     tested = {
@@ -121,21 +139,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, required=True, help="where runs are, and go on")
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--budget", default="6m", help="of each run")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--images", type=int, nargs=3, default=[4000, 1000, 10_000], help="to train, validate and test")
     parser.add_argument("--pool", type=int, default=2, help="pixels averaged, each way")
     parser.add_argument("--write", type=Path, help="a Markdown file for the table")
     asked = parser.parse_args(words)
-    budget = duration(asked.budget)
-    assert isinstance(budget, float)
     images = prepare(asked.data, asked.to, asked.images, asked.pool)
     print(HEAD, flush=True)
     found: dict[str, list[tuple[float, float]]] = {method: [] for method in asked.methods}
     for seed in range(asked.seeds):  # a seed of every method before the next seed of any
         for method in asked.methods:
             try:
-                pair = run(method, seed, images, asked.to, budget, asked.workers)
+                pair = run(method, seed, images, asked.to, asked.workers)
             except MorphogenError as error:
                 pair = None
                 print(f"{method}, seed {seed}: {error}", flush=True)
@@ -144,19 +159,17 @@ def main(words: Sequence[str] | None = None) -> int:
                 print(Row(method, [pair[0]], [pair[1]]).text, flush=True)
     rows = [Row(m, [s for s, _ in pairs], [r for _, r in pairs]) for m, pairs in found.items() if pairs]
     if not rows:
-        print("no run had the time for both arms: give a larger --budget")
+        print("no run came to an end in both arms")
         return 1
     print("", HEAD, *(row.text for row in rows), sep="\n")
     if asked.write is not None:
         sizes = " + ".join(f"{count:,}" for count in asked.images)
         about = (
             f"{asked.data}, {sizes} images to train, validate and test, pixels averaged {asked.pool} by {asked.pool}; cells in a skeleton of "
-            f"{SKELETON['cells']} cells and {SKELETON['channels']} channels; {asked.budget} for each run, half of the search time for the random arm. "
+            f"{SIZE['skeleton']['cells']} cells and {SIZE['skeleton']['channels']} channels. The random arm has the seconds of the search. "
             "Test accuracy of the best training of each arm's winner."
         )
-        command = (
-            f"python benchmarks/methods.py --data {asked.data} --budget {asked.budget} --seeds {asked.seeds} --to DIR"
-        )
+        command = f"python benchmarks/methods.py --data {asked.data} --seeds {asked.seeds} --to DIR"
         asked.write.write_text(page(rows, command, about), encoding="utf-8")
     return 0
 
