@@ -95,8 +95,20 @@ def test_a_trial_that_hangs_is_killed_at_its_time_limit(executor, tmp_path, func
     drain(executor, [future])
     assert "time limit: not done after 0.5 s" == future.result().error
     assert 0.5 <= future.result().seconds
+    assert ({"loss": [(1.0, 2.0)]} if function is trials.sleeps else {}) == future.result().curves
     with pytest.raises(ProcessLookupError):
         ended(pid(tmp_path))
+
+
+def test_what_a_trial_logs_is_told_while_it_runs(executor, tmp_path):
+    told = []
+    future = start(executor, trials.sleeps, folder=tmp_path, log=lambda step, metrics: told.append((step, metrics)))
+    end = time.monotonic() + 60
+    while not told:
+        assert time.monotonic() < end, "nothing was told"
+        assert not executor.wait([future], 0.1)
+    assert [(1.0, {"loss": 2.0})] == told
+    future.cancel()
 
 
 def test_a_trial_that_keeps_its_time_limit_is_judged(executor):

@@ -143,7 +143,7 @@ def test_only_what_the_driver_itself_has_pickled_is_unpickled() -> None:
         for line in path.read_text().splitlines()
         if unpickles.search(re.sub(r"[\w)]\.eval\(", "", line))
     }
-    assert {"executors/wire.py", "executors/worker.py", "executors/ray.py", "testing/strategy.py", "testing/estimator.py", "testing/space.py"} >= found  # fmt: skip
+    assert {"executors/wire.py", "executors/worker.py", "executors/ray_task.py", "testing/strategy.py", "testing/estimator.py", "testing/space.py"} >= found  # fmt: skip
     loads = [line for path in SOURCES for line in path.read_text().splitlines() if "torch.load(" in line]
     assert loads
     assert all("weights_only=True" in line for line in loads)

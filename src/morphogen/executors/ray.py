@@ -1,50 +1,40 @@
 """Trials on a cluster of Ray: this machine by default, or many.
 
 Only tasks are used: Ray places, isolates and cancels, and never tries again by itself (`max_retries=0`), since the
-study counts deaths and decides. What comes back from a worker is JSON text.
+study counts deaths and decides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
-import io
 import json
-import logging
+import math
 import os
-import signal
-import sys
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any, final
 
-from morphogen.executors.attempt import attempt
-from morphogen.executors.output import Output
-from morphogen.executors.running import LOG_NAME
-from morphogen.executors.worker import limited_memory
+from morphogen.executors import ray_task
+from morphogen.executors.curves import Recorder
+from morphogen.executors.ray_cluster import check_address, connect, import_ray
 from morphogen.protocols import Context, Died, Estimator, MorphogenError
 from morphogen.space import Space
 from morphogen.trial import Outcome, Proposal
 
 __all__ = ["Ray"]
 
-OBJECT_STORE_BYTES = 100_000_000
-"""Of shared memory on this machine: weights go through files. Ray wants 78.6 MB at least."""
+TOLD_EVERY = 0.2
+"""Seconds until what a trial logs is passed on."""
 KEPT = 4
 """So many pickled estimators are kept: a phase has one, a cascade a few."""
 SMALL = 50_000
 """Up to so many bytes, a pickled estimator goes with every task: fetching it took a third of the tasks a second away."""
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-Logged = list[tuple[float, dict[str, float]]]
 
 
 @final
@@ -52,8 +42,7 @@ class Ray:
     """Runs each trial as a task of Ray, in a worker process that is used again for the next.
 
     The trial's folder must mean the same on every node: put the run on a shared file system. What a trial prints from
-    Python is in `log.txt` of its folder; `context.log` is called when the trial is over; a trial that is killed at its
-    time limit has no curves. Cancelling a future kills its worker. An estimator is pickled once: changing it later has
+    Python is in `log.txt` of its folder. Cancelling a future kills its worker. An estimator is pickled once: changing it later has
     no effect.
 
     A trial whose device is a GPU gets one, or the fraction in `resources.gpus`, and sees no other.
@@ -75,15 +64,15 @@ class Ray:
             raise ValueError(f"workers={workers}: at least one is needed")
         address = address or os.environ.get("RAY_ADDRESS") or None
         if address is not None:
-            _check_address(address)
+            check_address(address)
         self._workers = workers
-        self._ray = _import_ray()
+        self._ray = import_ray()
         self._owns = not self._ray.is_initialized()
         if self._owns:
-            _connect(self._ray, address, cpus or workers)
-        self._judge = self._ray.remote(max_retries=0)(_judge)
-        self._judge_in_time = self._ray.remote(max_retries=0)(_judge_in_time)
-        self._logged: deque[tuple[Callable[[float, Mapping[str, float]], None], Logged]] = deque()
+            connect(self._ray, address, cpus or workers)
+        self._judge = self._ray.remote(max_retries=0)(ray_task.judge)
+        self._judge_aloud = self._ray.remote(max_retries=0)(ray_task.judge_aloud)
+        self._logged: deque[tuple[Callable[[float, Mapping[str, float]], None], float, Mapping[str, float]]] = deque()
         self._kept: OrderedDict[int, tuple[Estimator, Any]] = OrderedDict()
         self._possible: set[tuple[float, float]] = set()
         self._lock = threading.Lock()  # of _open: nothing is submitted to a loop that ends
@@ -117,14 +106,15 @@ class Ray:
 
     def wait(self, futures: Collection[Future[Outcome]], timeout: float | None = None) -> set[Future[Outcome]]:
         """Block until one of the futures is done, or `timeout` seconds passed; those that are done."""
-        if not any(future.done() for future in futures):
-            wait_for(futures, timeout, return_when=FIRST_COMPLETED)
-        done = {future for future in futures if future.done()}
-        while self._logged:
-            log, logged = self._logged.popleft()
-            for step, metrics in logged:
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            left = end - time.monotonic()
+            done = wait_for(futures, min(max(left, 0.0), TOLD_EVERY), return_when=FIRST_COMPLETED).done
+            while self._logged:
+                log, step, metrics = self._logged.popleft()
                 log(step, metrics)
-        return done
+            if done or left <= 0 or not futures:
+                return done
 
     def close(self) -> None:
         """Kill what runs, and end the cluster that was started. Idempotent."""
@@ -180,35 +170,40 @@ class Ray:
     async def _follow(self, trial: _Trial) -> Outcome:
         async with self._slots:
             task, seconds = trial.arguments(), trial.context.resources.seconds
-            if seconds is None:
-                judge = self._judge.options(**trial.needs)
-            else:
-                judge = self._judge_in_time.options(**trial.needs, num_returns="streaming")
-            started = time.monotonic()
+            aloud = seconds is not None or trial.context.log is not Context(0).log
+            judge = self._judge_aloud if aloud else self._judge
+            options = {**trial.needs, **({"num_returns": "streaming"} if aloud else {})}
             try:
-                running = judge.remote(trial.packed, *task)
+                running = judge.options(**options).remote(trial.packed, *task)
             except TypeError as error:
                 raise MorphogenError(f"the proposal cannot be sent to a worker process: {error}") from None
             try:
-                if seconds is None:
-                    answer = await running
-                else:
-                    await (await anext(running))  # it says when it starts: before that, no time counts
-                    started = time.monotonic()
-                    async with asyncio.timeout(seconds):
-                        answer = await (await anext(running))
+                return await (self._hear(trial, running) if aloud else trial.hear(running))
             except asyncio.CancelledError:
                 self._ray.cancel(running, force=True)
                 raise
-            except TimeoutError:
-                self._ray.cancel(running, force=True)
-                return Outcome(error=f"time limit: not done after {seconds:g} s", seconds=time.monotonic() - started)
             except self._ray.exceptions.RayError as error:
                 raise self._explain(error) from None
-            body = json.loads(answer)
-            logged = [(float(step), {k: float(v) for k, v in metrics.items()}) for step, metrics in body["logged"]]
-            self._logged.append((trial.context.log, logged))
-            return trial.read(body["outcome"])
+
+    async def _hear(self, trial: _Trial, said: Any) -> Outcome:
+        """Follow a trial that says what it does."""
+        seconds = trial.context.resources.seconds
+        recorder = Recorder(lambda step, metrics: self._logged.append((trial.context.log, step, metrics)))
+        await (await anext(said))  # it says when it starts: before that, no time counts
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                async for line in said:
+                    body = json.loads(await line)
+                    if "outcome" in body:
+                        return trial.read(body["outcome"])
+                    step, metrics = body["log"]
+                    recorder(float(step), {name: float(value) for name, value in metrics.items()})
+        except TimeoutError:
+            self._ray.cancel(said, force=True)
+            error = f"time limit: not done after {seconds:g} s"
+            return Outcome(error=error, seconds=time.monotonic() - started, curves=recorder.curves)
+        raise Died("the worker ended without a result")
 
     def _explain(self, error: Exception) -> MorphogenError:
         known = self._ray.exceptions
@@ -244,6 +239,10 @@ class _Trial:
         seen = None if folder is None else next(str(parent) for parent in (folder, *folder.parents) if parent.is_dir())
         return self.proposal, plain, left, seen
 
+    async def hear(self, running: Any) -> Outcome:
+        """Wait for one that says nothing on its way."""
+        return self.read(json.loads(await running)["outcome"])
+
     def read(self, body: Mapping[str, Any]) -> Outcome:
         """The outcome that a worker sent."""
         asked = self.proposal.architecture
@@ -257,135 +256,3 @@ class _Trial:
 def _needs(context: Context) -> dict[str, float]:
     gpus = context.resources.gpus or float(context.device.startswith("cuda"))
     return {"num_cpus": context.resources.cpus, "num_gpus": gpus}
-
-
-# --- connecting -------------------------------------------------------------------------------------------------------
-
-
-def _check_address(address: str) -> None:
-    if address.startswith("ray://"):
-        raise ValueError(f"'{address}' is for Ray's client: start the search on a node of the cluster, give HOST:PORT")
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit():
-        raise ValueError(f"'{address}' is no address of a Ray cluster: give HOST:PORT, as `ray start --head` prints it")
-    if host.strip("[]") not in LOOPBACK and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        raise MorphogenError(
-            f"the Ray cluster at {address} is refused: without a token, whoever reaches it runs programs on all nodes. "
-            "Run `ray get-auth-token --generate`, copy ~/.ray/auth_token to every node, and set RAY_AUTH_MODE=token "
-            "there and here, before `ray start`"
-        )
-
-
-def _import_ray() -> ModuleType:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-    try:
-        import ray
-        import ray.cloudpickle
-        import ray.exceptions
-    except ImportError:
-        raise MorphogenError(
-            "the executor `ray` needs the extra morphogen[ray]: pip install 'morphogen[ray]'"
-        ) from None
-    module: ModuleType = ray
-    return module
-
-
-def _connect(ray: ModuleType, address: str | None, cpus: int) -> None:
-    quiet = {"log_to_driver": False, "configure_logging": False}
-    local = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        with _own_signals(), _without_warnings("ray"):
-            ray.init(address=address or "local", **quiet, **(local if address is None else {}))
-    except (ConnectionError, OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        ray.shutdown()
-        where = "does not start on this machine" if address is None else f"at {address} cannot be reached"
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MorphogenError(f"Ray {where}: {line}") from error
-    # a death would be told in ten lines on stdout, where `--json` writes; there is no other way to say so
-    ray._private.worker._worker_logs_enabled = False
-    # Ray listens on every interface; a cluster that it starts has a token, where nobody says otherwise
-    if address is None and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
-        ray.shutdown()
-        raise MorphogenError(
-            f"Ray {ray.__version__} started without a token and was ended: whoever reaches this machine could run "
-            "programs on it. Set RAY_AUTH_MODE=token"
-        )
-
-
-@contextmanager
-def _without_warnings(name: str) -> Iterator[None]:
-    """Ray says on stderr that it has a token, how its memory is, and more that is nothing to a search."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep this program's handler of SIGTERM, which Ray replaces by one that ends it without ado."""
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread() and before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-# --- on a worker ------------------------------------------------------------------------------------------------------
-
-
-def _judge(estimator: bytes, proposal: Proposal, context: Context, left: float | None, seen: str | None) -> str:
-    """Judge, and say in JSON what came of it and what was logged."""
-    if seen is not None and not Path(seen).is_dir():
-        raise MorphogenError(
-            f"{os.uname().nodename} has no folder {seen}: put the run on a file system that all nodes share"
-        )
-    logged: list[tuple[float, dict[str, str]]] = []
-
-    def log(step: float, metrics: Mapping[str, float]) -> None:
-        logged.append((step, {name: repr(value) for name, value in metrics.items()}))
-
-    context = replace(context, log=log, deadline=None if left is None else time.monotonic() + left)
-    output = Output(None if context.folder is None else context.folder / LOG_NAME)
-    printed, memory = _Printed(output), limited_memory(context.resources.memory_mb)
-    with closing(output), redirect_stdout(printed), redirect_stderr(printed), memory:
-        outcome = attempt(_Unpickled(estimator), proposal, context)
-    return json.dumps({"outcome": outcome.json, "logged": logged}, separators=(",", ":"))
-
-
-def _judge_in_time(*task: Any) -> Iterator[str]:
-    """First say that it starts: time counts from then, and not from when Ray began to look for a place."""
-    yield ""
-    yield _judge(*task)
-
-
-@final
-@dataclass(frozen=True)
-class _Unpickled:
-    """An estimator that is unpickled by the attempt: what fails in that is the trial's result, too."""
-
-    data: bytes
-
-    def __call__(self, proposal: Proposal, context: Context) -> Outcome:
-        from ray import cloudpickle
-
-        estimator: Estimator = cloudpickle.loads(self.data)  # from the driver
-        if (torch := sys.modules.get("torch")) is not None:
-            torch.set_num_threads(max(1, int(context.resources.cpus)))
-        return estimator(proposal, context)
-
-
-@final
-class _Printed(io.TextIOBase):
-    """Takes what Python prints into a log."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def write(self, text: str) -> int:
-        self._output.write(text.encode(errors="backslashreplace"))
-        return len(text)

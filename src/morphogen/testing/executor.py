@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -80,7 +81,8 @@ def logs(proposal: Proposal, context: Context) -> Outcome:
 def sleeps(proposal: Proposal, context: Context) -> Outcome:
     _note_pid(context, os.getpid())
     context.log(1, {"loss": 2.0})
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with suppress(ValueError):  # in a thread, where Ray runs it
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
     return Outcome()
 

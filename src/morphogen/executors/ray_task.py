@@ -1,0 +1,104 @@
+"""What a worker process of Ray does with a trial. What it says to the driver is JSON text."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from queue import SimpleQueue
+from typing import final
+
+from morphogen.executors.attempt import attempt
+from morphogen.executors.output import Output
+from morphogen.executors.running import LOG_NAME
+from morphogen.executors.worker import limited_memory
+from morphogen.protocols import Context, Estimator, MorphogenError
+from morphogen.trial import Outcome, Proposal
+
+__all__ = ["judge", "judge_aloud"]
+
+Log = Callable[[float, Mapping[str, float]], None]
+
+
+def judge(
+    estimator: bytes, proposal: Proposal, context: Context, left: float | None, seen: str | None, log: Log | None = None
+) -> str:
+    """Judge, and say in JSON what came of it.
+
+    Args:
+        estimator: Pickled.
+        proposal: To be judged.
+        context: Without a log and without a deadline.
+        left: Seconds until its deadline.
+        seen: A folder that this node has to see.
+        log: Of the context.
+
+    Raises:
+        MorphogenError: The folder is not there.
+    """
+    if seen is not None and not Path(seen).is_dir():
+        raise MorphogenError(
+            f"{os.uname().nodename} has no folder {seen}: put the run on a file system that all nodes share"
+        )
+    deadline = None if left is None else time.monotonic() + left
+    context = replace(context, log=log or context.log, deadline=deadline)
+    output = Output(None if context.folder is None else context.folder / LOG_NAME)
+    printed, memory = _Printed(output), limited_memory(context.resources.memory_mb)
+    with closing(output), redirect_stdout(printed), redirect_stderr(printed), memory:
+        outcome = attempt(_Unpickled(estimator), proposal, context)
+    return json.dumps({"outcome": outcome.json}, separators=(",", ":"))
+
+
+def judge_aloud(
+    estimator: bytes, proposal: Proposal, context: Context, left: float | None, seen: str | None
+) -> Iterator[str]:
+    """First say that it starts: time counts from then, and not from when Ray began to look for a place. Then say in
+    JSON what is logged, while it is judged in a thread; at the end, what came of it.
+    """
+    yield ""
+    said: SimpleQueue[str | None] = SimpleQueue()
+
+    def log(step: float, metrics: Mapping[str, float]) -> None:
+        said.put(json.dumps({"log": [step, {name: repr(value) for name, value in metrics.items()}]}))
+
+    with ThreadPoolExecutor(1) as thread:
+        answer = thread.submit(judge, estimator, proposal, context, left, seen, log)
+        answer.add_done_callback(lambda _: said.put(None))
+        while (line := said.get()) is not None:
+            yield line
+        yield answer.result()
+
+
+@final
+@dataclass(frozen=True)
+class _Unpickled:
+    """An estimator that is unpickled by the attempt: what fails in that is the trial's result, too."""
+
+    data: bytes
+
+    def __call__(self, proposal: Proposal, context: Context) -> Outcome:
+        from ray import cloudpickle
+
+        estimator: Estimator = cloudpickle.loads(self.data)  # from the driver
+        if (torch := sys.modules.get("torch")) is not None:
+            torch.set_num_threads(max(1, int(context.resources.cpus)))
+        return estimator(proposal, context)
+
+
+@final
+class _Printed(io.TextIOBase):
+    """Takes what Python prints into a log."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def write(self, text: str) -> int:
+        self._output.write(text.encode(errors="backslashreplace"))
+        return len(text)
