@@ -1,5 +1,20 @@
-"""One torch thread a test process; where the check files and data sets stand."""
+"""One torch thread a test process, and a few images in a file."""
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def few_images(tmp_path):
+    """120 images of 8x8 in 3 classes, each with a bright stripe somewhere else."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    images = rng.integers(0, 80, (120, 8, 8))
+    images[np.arange(120), 2 * labels + 1] += 150
+    path = tmp_path / "stripes.npz"
+    np.savez(path, x=images.astype(np.uint8), y=labels)
+    return str(path)

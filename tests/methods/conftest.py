@@ -1,6 +1,5 @@
-"""A few images in a file, and a whole search on them."""
+"""A whole search on a few images."""
 
-import numpy as np
 import pytest
 
 import morphogen
@@ -16,25 +15,11 @@ SETTINGS = {
 
 
 @pytest.fixture
-def few_images(tmp_path):
-    """120 images of 8x8 in 3 classes, each with a bright stripe somewhere else."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(120) % 3
-    images = rng.integers(0, 80, (120, 8, 8))
-    images[np.arange(120), 2 * labels + 1] += 150
-    path = tmp_path / "stripes.npz"
-    np.savez(path, x=images.astype(np.uint8), y=labels)
-    return path
-
-
-@pytest.fixture
 def whole_search(few_images, tmp_path):
     """Searches with a method, in the space that it chooses by itself unless another is given."""
 
     def search(method, space=None, **settings):
-        return morphogen.search(
-            space, str(few_images), strategy=method, out=tmp_path / "run", **{**SETTINGS, **settings}
-        )
+        return morphogen.search(space, few_images, strategy=method, out=tmp_path / "run", **{**SETTINGS, **settings})
 
     return search
 

@@ -21,18 +21,6 @@ from morphogen.runs.run import read
 QUICK = {"training": {"epochs": 1}, "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}}}
 
 
-@pytest.fixture
-def stripes(tmp_path):
-    """120 images of 8x8 in 3 classes."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(120) % 3
-    images = rng.integers(0, 80, (120, 8, 8))
-    images[np.arange(120), 2 * labels + 1] += 150
-    path = tmp_path / "stripes.npz"
-    np.savez(path, x=images.astype(np.uint8), y=labels)
-    return str(path)
-
-
 def parts_of(**settings):
     return assemble(configuration.parse({"space": "darts", "data": "digits", **settings}, "test"))
 
@@ -90,9 +78,9 @@ def test_a_measured_limit_is_not_for_finalists():
     assert () == parts.judges.final.limits
 
 
-def test_a_run_with_several_objectives_ends_with_a_test_and_an_export(stripes, tmp_path):
+def test_a_run_with_several_objectives_ends_with_a_test_and_an_export(few_images, tmp_path):
     result = morphogen.search(
-        "darts", stripes, strategy="nsga2", out=tmp_path / "run", trials=3, slots=2, executor="inline",
+        "darts", few_images, strategy="nsga2", out=tmp_path / "run", trials=3, slots=2, executor="inline",
         objectives=["accuracy", "params", "latency_ms"], limits={"latency_ms": 1000.0}, **QUICK,
     )  # fmt: skip
     assert result.exported
@@ -104,9 +92,9 @@ def test_a_run_with_several_objectives_ends_with_a_test_and_an_export(stripes, t
     assert 3 == len(searched.losses)
 
 
-def test_a_supernet_need_not_give_every_objective(stripes, tmp_path):
+def test_a_supernet_need_not_give_every_objective(few_images, tmp_path):
     result = morphogen.search(
-        "darts", stripes, strategy="darts", out=tmp_path / "run", slots=2, executor="inline", control=False,
+        "darts", few_images, strategy="darts", out=tmp_path / "run", slots=2, executor="inline", control=False,
         strategy_options={"epochs": 1}, objectives=["accuracy", "latency_ms"], **QUICK,
     )  # fmt: skip
     assert result.exported
