@@ -9,8 +9,8 @@ from typing import final
 
 import numpy as np
 
-from morphogen.moves import crossover, mutate
 from morphogen.space import Space
+from morphogen.strategies.offspring import Offspring
 from morphogen.trial import Proposal, Trial
 
 __all__ = ["Genetic"]
@@ -43,28 +43,19 @@ class Genetic:
     mutation_rate: float = 0.5
     population: list[tuple[float, float, int, Trial]] = field(default_factory=list, init=False)
     told: int = field(default=0, init=False)
+    child_of: Offspring = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.tournament_size <= self.population_size:
             raise ValueError(
                 f"tournament_size={self.tournament_size} must be between 1 and population_size={self.population_size}"
             )
-        for name in ("crossover_rate", "mutation_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)} is not a probability")
+        self.child_of = Offspring(self.crossover_rate, self.mutation_rate)
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
         if self.told + len(pending) < self.population_size or not self.population:
             return Proposal(self.space.sample(rng))
-        mother, father = self._winner(rng), self._winner(rng)
-        assert mother.architecture is not None
-        assert father.architecture is not None
-        if mother is father or rng.random() >= self.crossover_rate:
-            return Proposal(mutate(mother.architecture, rng), origin={"parents": [mother.id]})
-        child = crossover(mother.architecture, father.architecture, rng)
-        if child in (mother.architecture, father.architecture) or rng.random() < self.mutation_rate:
-            child = mutate(child, rng)
-        return Proposal(child, origin={"parents": [mother.id, father.id]})
+        return self.child_of(self._winner(rng), self._winner(rng), rng)
 
     def tell(self, trial: Trial, rng: np.random.Generator) -> None:
         self.told += 1
