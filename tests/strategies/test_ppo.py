@@ -75,6 +75,13 @@ def test_the_entropy_term_alone_makes_the_policy_more_uniform() -> None:
     assert before < after <= np.log(6) + 1e-6
 
 
+def test_what_the_controller_would_never_have_proposed_leaves_its_weights_numbers() -> None:
+    strategy = Ppo(SPACE, hidden=8, minibatch=2)
+    for n, accuracy in enumerate((0.9, 0.1)):
+        strategy.tell(told(n, accuracy, {"log_probability": -1000.0}), np.random.default_rng(0))
+    assert all(torch.isfinite(p).all() for p in strategy.policy.controller.parameters())
+
+
 def test_weights_move_once_a_minibatch_is_told() -> None:
     strategy = Ppo(SPACE, hidden=8, minibatch=3)
     weights = [strategy.policy.controller.softmax.bias.detach().clone()]

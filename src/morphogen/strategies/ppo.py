@@ -26,6 +26,11 @@ def clipped_objective(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
     return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
 
 
+FURTHEST = 20.0
+"""The largest logarithm of a ratio: where others proposed what it is told, a pass can move a controller that is sure of
+itself so far that the ratio has no number."""
+
+
 @final
 @dataclass
 class Ppo:
@@ -108,7 +113,7 @@ class Ppo:
             likelihood = self.policy.controller(sequences)
             if old is None:
                 old = _old(trials, likelihood.log_probability.detach())
-            ratio = (likelihood.log_probability - old).exp()
+            ratio = (likelihood.log_probability - old).clamp(max=FURTHEST).exp()
             objective = clipped_objective(ratio, advantage, self.clip) + self.entropy * likelihood.entropy
             self.policy.step(-objective.mean())
 
