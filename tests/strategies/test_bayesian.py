@@ -14,7 +14,7 @@ CELL = Space(tuple(Choice(f"{v}<-{u}", ("none", "skip_connect", "conv")) for v i
 
 
 def told(strategy: Bayesian, architecture: Architecture, loss: float, violation: float = 0.0) -> None:
-    id = len(strategy.told)
+    id = len(strategy.told.trials)
     outcome = Outcome({"loss": loss}) if np.isfinite(loss) else Outcome(error="diverged")
     strategy.tell(Trial(id, "search", Proposal(architecture), outcome, (loss,), violation), np.random.default_rng(id))
 
@@ -47,7 +47,7 @@ def test_it_finds_the_optimum_of_a_small_cell_space_early() -> None:
         proposal = strategy.ask([], np.random.default_rng(id))
         assert proposal is not None and proposal.architecture is not None
         told(strategy, proposal.architecture, loss(proposal.architecture))
-    assert best == min(t.loss for t in strategy.told)
+    assert best == min(t.loss for t in strategy.told.trials)
 
 
 def test_a_cache_of_what_was_told_changes_no_proposal() -> None:
@@ -57,7 +57,7 @@ def test_a_cache_of_what_was_told_changes_no_proposal() -> None:
         told(warm, toy_space().sample(rng), float(rng.random()))
         warm.ask([], np.random.default_rng(n))
     cold = Bayesian(toy_space())
-    for t in warm.told:
+    for t in warm.told.trials:
         cold.tell(t, rng)
     assert cold.ask([], np.random.default_rng(9)) == warm.ask([], np.random.default_rng(9))
 
@@ -107,21 +107,21 @@ def test_violations_steer_it_to_what_is_within_the_measured_limits() -> None:
         told(
             strategy, proposal.architecture, -float(b), violation=max(0.0, (b - 4) / 4)
         )  # the more b the better, up to 4
-    late = strategy.told[25:]
-    assert -4.0 == min(t.loss for t in strategy.told if t.violation == 0)
+    late = strategy.told.trials[25:]
+    assert -4.0 == min(t.loss for t in strategy.told.trials if t.violation == 0)
     assert sum(t.violation == 0 for t in late) > len(late) / 3
 
 
 def test_supernets_are_passed_over() -> None:
     strategy = Bayesian(CELL)
     strategy.tell(Trial(0, "search", Proposal(None), Outcome({"loss": 1.0}), (1.0,)), np.random.default_rng(0))
-    assert [] == strategy.told
+    assert [] == strategy.told.trials
 
 
 def test_trials_of_a_lower_fidelity_serve_until_there_are_enough_full_ones() -> None:
     strategy = taught(Bayesian(CELL), 12)
     low = Bayesian(CELL)
-    for t in strategy.told:
+    for t in strategy.told.trials:
         low.tell(replace(t, proposal=Proposal(t.architecture, {"epochs": 3})), np.random.default_rng(0))
     assert strategy.ask([], np.random.default_rng(0)) == low.ask([], np.random.default_rng(0))
 

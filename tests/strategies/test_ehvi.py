@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +9,9 @@ from morphogen.strategies.acquisition import log_expected_improvement
 from morphogen.strategies.ehvi import Ehvi, log_hypervolume_improvement
 from morphogen.strategies.random_search import RandomSearch
 from morphogen.trial import Outcome, Proposal, Trial
+from strategies.asking import searched
 
 CELL = Space(tuple(Choice(f"{v}<-{u}", ("none", "skip_connect", "conv")) for v in range(1, 4) for u in range(v)))
-Losses = Callable[[Architecture], tuple[float, ...]]
 
 
 def accuracy_and_cost(a: Architecture) -> tuple[float, float]:
@@ -20,18 +19,6 @@ def accuracy_and_cost(a: Architecture) -> tuple[float, float]:
     worth = {"none": 0.0, "skip_connect": 0.4, "conv": 1.0}
     gain = sum((1 + 0.3 * i) * worth[str(a[c.name])] for i, c in enumerate(CELL))
     return -gain + 2.0 * (a["3<-0"] == "conv"), float(sum(a[c.name] == "conv" for c in CELL))
-
-
-def searched(strategy: Ehvi | RandomSearch, losses: Losses, trials: int, seed: int = 0) -> list[Trial]:
-    told: list[Trial] = []
-    for id in range(trials):
-        proposal = strategy.ask([], np.random.default_rng((seed, id, 0)))
-        if proposal is None:
-            break
-        assert proposal.architecture is not None
-        told.append(Trial(id, "search", proposal, Outcome(), losses(proposal.architecture)))
-        strategy.tell(told[-1], np.random.default_rng((seed, id, 1)))
-    return told
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3, 4])
@@ -120,7 +107,7 @@ def test_violations_steer_it_to_what_is_within_the_measured_limits() -> None:
         losses = accuracy_and_cost(proposal.architecture)
         trial = Trial(id, "search", proposal, Outcome(), losses, violation=max(0.0, losses[1] - 2) / 2)
         strategy.tell(trial, np.random.default_rng(id))
-    assert sum(t.violation == 0 for t in strategy.told[12:]) > 10
+    assert sum(t.violation == 0 for t in strategy.told.trials[12:]) > 10
 
 
 def test_pending_trials_are_neither_repeated_nor_crowded() -> None:
@@ -156,7 +143,7 @@ def test_limits_of_the_space_are_kept_and_a_space_that_is_used_up_ends() -> None
 def test_supernets_are_passed_over() -> None:
     strategy = Ehvi(CELL)
     strategy.tell(Trial(0, "search", Proposal(None), Outcome(), (1.0, 2.0)), np.random.default_rng(0))
-    assert [] == strategy.told
+    assert [] == strategy.told.trials
 
 
 @pytest.mark.parametrize("wrong", [{"startup": 1}, {"fitted": 1}, {"points": 2}, {"beyond": 0.0}])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +19,7 @@ from morphogen.strategies.hill_climbing import grown
 from morphogen.study import Study
 from morphogen.testing.strategy import run
 from morphogen.trial import Outcome, Proposal, Trial
+from strategies.asking import searched
 
 SPACE = Space(
     (
@@ -35,25 +35,11 @@ def size(architecture: Architecture) -> int:
     return sum(SPACE[name].options.index(picked[0]) for name, picked in architecture.picks.items() if "w" in name)
 
 
-def climb(
-    strategy: HillClimbing, loss: Callable[[Architecture], float], steps: int, metrics: dict[str, float]
-) -> list[Trial]:
-    trials: list[Trial] = []
-    for id in range(steps):
-        proposal = strategy.ask([], np.random.default_rng((0, id)))
-        if proposal is None:
-            break
-        assert proposal.architecture is not None
-        trials.append(Trial(id, "search", proposal, Outcome(metrics), (loss(proposal.architecture),)))
-        strategy.tell(trials[-1], np.random.default_rng((1, id)))
-    return trials
-
-
 WEIGHTS = {"inherited": 0.7}
 
 
 def test_it_begins_small_and_every_move_enlarges() -> None:
-    trials = climb(HillClimbing(SPACE, neighbors=4), lambda a: -float(size(a)), 9, WEIGHTS)
+    trials = searched(HillClimbing(SPACE, neighbors=4), lambda a: -float(size(a)), 9, metrics=WEIGHTS)
     by_id = {t.id: t for t in trials}
     assert trials[0].architecture is not None
     assert 0 == size(trials[0].architecture)
@@ -67,7 +53,7 @@ def test_it_begins_small_and_every_move_enlarges() -> None:
 
 
 def test_a_step_is_children_and_the_incumbent_again_all_with_its_weights() -> None:
-    trials = climb(HillClimbing(SPACE, neighbors=4), lambda a: -float(size(a)), 17, WEIGHTS)
+    trials = searched(HillClimbing(SPACE, neighbors=4), lambda a: -float(size(a)), 17, metrics=WEIGHTS)
     for _, some in groupby(trials[1:], key=lambda t: t.proposal.origin["step"]):
         family = list(some)
         parent = trials[family[0].proposal.origin["parent"]]
@@ -84,30 +70,30 @@ def test_it_goes_on_from_the_best_of_a_step_or_without_weights_from_the_best_so_
     metrics: dict[str, float], parents: list[int]
 ) -> None:
     losses = iter([5.0, 4.0, 6.0, 3.0, 3.5, 3.1, 9.0, 3.2, 7.0, 1.0])
-    trials = climb(HillClimbing(SPACE, neighbors=3), lambda a: next(losses), 10, metrics)
+    trials = searched(HillClimbing(SPACE, neighbors=3), lambda a: next(losses), 10, metrics=metrics)
     assert parents == [t.proposal.origin["parent"] for t in trials[1:]]
 
 
 def test_without_weights_nothing_is_asked_for_twice() -> None:
-    trials = climb(HillClimbing(SPACE, neighbors=4), lambda a: -float(size(a)), 60, {})
+    trials = searched(HillClimbing(SPACE, neighbors=4), lambda a: -float(size(a)), 60)
     assert 60 == len({t.architecture for t in trials})
     assert all(t.proposal.warm_start is None for t in trials[2:])
 
 
 def test_inheritance_can_be_turned_off() -> None:
-    trials = climb(HillClimbing(SPACE, inherit=False), lambda a: -float(size(a)), 30, WEIGHTS)
+    trials = searched(HillClimbing(SPACE, inherit=False), lambda a: -float(size(a)), 30, metrics=WEIGHTS)
     assert all(t.proposal.warm_start is None for t in trials)
     assert 30 == len({t.architecture for t in trials})
 
 
 def test_where_nothing_grows_any_more_it_goes_on_and_ends_with_the_space() -> None:
     small = Space(SPACE.choices[:2])
-    trials = climb(HillClimbing(small, neighbors=3), lambda a: 0.0, 50, {})
+    trials = searched(HillClimbing(small, neighbors=3), lambda a: 0.0, 50)
     assert small.size == len(trials) == len({t.architecture for t in trials})
 
 
 def test_it_may_begin_anywhere_and_from_several() -> None:
-    trials = climb(HillClimbing(SPACE, starts=5, growing=False), lambda a: float(size(a)), 6, {})
+    trials = searched(HillClimbing(SPACE, starts=5, growing=False), lambda a: float(size(a)), 6)
     assert [False] * 5 + [True] == ["parent" in t.proposal.origin for t in trials]
     assert len({size(t.architecture) for t in trials if t.architecture is not None}) > 1
     best = min(trials[:5], key=lambda t: t.loss)

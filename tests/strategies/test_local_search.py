@@ -1,11 +1,10 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from morphogen.space import Architecture, Choice, Cost, Limit, Space
 from morphogen.strategies import LocalSearch
 from morphogen.trial import Outcome, Proposal, Trial
+from strategies.asking import searched
 
 LETTERS = Space(tuple(Choice(f"c{i}", ("a", "b", "c")) for i in range(4)))
 
@@ -14,24 +13,12 @@ def unordered(architecture: Architecture) -> bytes:
     return "".join(sorted(str(o) for o in architecture.values())).encode()
 
 
-def walk(strategy: LocalSearch, loss: Callable[[Architecture], float], steps: int) -> list[Trial]:
-    trials: list[Trial] = []
-    for id in range(steps):
-        proposal = strategy.ask([], np.random.default_rng((0, id)))
-        if proposal is None:
-            break
-        assert proposal.architecture is not None
-        trials.append(Trial(id, "search", proposal, Outcome(), (loss(proposal.architecture),)))
-        strategy.tell(trials[-1], np.random.default_rng((1, id)))
-    return trials
-
-
 def distance(a: Architecture, b: Architecture) -> int:
     return sum(a[name] != b[name] for name in a)
 
 
 def test_it_walks_from_better_to_better_by_single_decisions() -> None:
-    trials = walk(LocalSearch(LETTERS, starts=1), lambda a: sum("abc".index(str(o)) for o in a.values()), 40)
+    trials = searched(LocalSearch(LETTERS, starts=1), lambda a: sum("abc".index(str(o)) for o in a.values()), 40)
     incumbent = trials[0]
     for trial in trials[1:]:
         if "parent" not in trial.proposal.origin:
@@ -46,25 +33,25 @@ def test_it_walks_from_better_to_better_by_single_decisions() -> None:
 
 
 def test_it_starts_again_where_no_neighbor_is_better() -> None:
-    trials = walk(LocalSearch(LETTERS, starts=1), lambda a: 0.0, 12)
+    trials = searched(LocalSearch(LETTERS, starts=1), lambda a: 0.0, 12)
     assert [False, *[True] * 8, False] == ["parent" in t.proposal.origin for t in trials[:10]]
     assert 9 == trials[10].proposal.origin["parent"]
 
 
 def test_every_architecture_is_asked_for_once_and_then_nothing() -> None:
-    trials = walk(LocalSearch(LETTERS), lambda a: float(a["c0"] == "a") - float(a["c1"] == "b"), 200)
+    trials = searched(LocalSearch(LETTERS), lambda a: float(a["c0"] == "a") - float(a["c1"] == "b"), 200)
     assert 81 == len(trials) == len({t.architecture for t in trials})
 
 
 def test_isomorphic_architectures_are_asked_for_once() -> None:
     space = Space(LETTERS.choices, canonical=unordered)
-    trials = walk(LocalSearch(space), lambda a: 0.0, 200)
+    trials = searched(LocalSearch(space), lambda a: 0.0, 200)
     assert 15 == len(trials) == len({unordered(t.architecture) for t in trials if t.architecture is not None})
 
 
 def test_pending_neighbors_are_not_asked_for_again_and_a_start_follows_them() -> None:
     strategy = LocalSearch(LETTERS, starts=1)
-    first = walk(strategy, lambda a: 0.0, 1)[0]
+    first = searched(strategy, lambda a: 0.0, 1)[0]
     pending: list[Trial] = []
     for id in range(1, 10):
         proposal = strategy.ask(pending, np.random.default_rng(id))
@@ -76,7 +63,7 @@ def test_pending_neighbors_are_not_asked_for_again_and_a_start_follows_them() ->
 
 def test_a_start_that_was_told_early_waits_until_the_neighbors_are_told() -> None:
     strategy = LocalSearch(LETTERS, starts=1)
-    first = walk(strategy, lambda a: 0.0, 1)[0]
+    first = searched(strategy, lambda a: 0.0, 1)[0]
     pending: list[Trial] = []
     for id in range(1, 10):
         proposal = strategy.ask(pending, np.random.default_rng(id))
@@ -93,13 +80,13 @@ def test_a_start_that_was_told_early_waits_until_the_neighbors_are_told() -> Non
 def test_neighbors_stay_within_the_limits() -> None:
     cost = Cost("letters", {((f"c{i}", "c"),): 1.0 for i in range(4)})
     space = Space(LETTERS.choices, limits=(Limit(cost, 1.0),))
-    trials = walk(LocalSearch(space), lambda a: -sum(o == "c" for o in a.values()), 200)
+    trials = searched(LocalSearch(space), lambda a: -sum(o == "c" for o in a.values()), 200)
     assert 16 + 4 * 8 == len(trials)
 
 
 def test_the_first_incumbent_is_the_best_start() -> None:
     strategy = LocalSearch(LETTERS, starts=6)
-    trials = walk(strategy, lambda a: float(hash(a) % 97), 6)
+    trials = searched(strategy, lambda a: float(hash(a) % 97), 6)
     assert strategy.incumbent == min(trials, key=lambda t: t.loss)
     assert not any(t.proposal.origin for t in trials)
 

@@ -69,9 +69,9 @@ def flattened(trials: Sequence[Trial], objective: int = 0) -> Flattened:
     return Flattened(out, center, unit)
 
 
-def squashed(trials: Sequence[Trial]) -> Array:
-    """The flattened losses of the first objective, with mean 0 and variance 1."""
-    values = flattened(trials).values
+def squashed(trials: Sequence[Trial], objective: int = 0) -> Array:
+    """The flattened losses of an objective, with mean 0 and variance 1."""
+    values = flattened(trials, objective).values
     return np.asarray((values - values.mean()) / (float(values.std()) or 1.0))
 
 

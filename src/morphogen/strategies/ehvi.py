@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from morphogen.pareto import crowding
-from morphogen.predictors.gaussian_process import Parameters, Posterior, fit_parameters
-from morphogen.predictors.kernel import Kernel
-from morphogen.predictors.layout import States, layout
+from morphogen.predictors.gaussian_process import Posterior
+from morphogen.predictors.layout import layout
 from morphogen.space import Architecture, Space
-from morphogen.strategies.acquisition import Candidates, flattened, fullest, most_promising, novel, representative
+from morphogen.strategies.acquisition import Candidates, flattened, most_promising, representative
+from morphogen.strategies.modeled import Modeled, architectures
 from morphogen.trial import Proposal, Trial
 
 __all__ = ["Ehvi", "log_hypervolume_improvement"]
@@ -61,75 +60,43 @@ class Ehvi:
     points: int = 256
     fitted: int = 96
     beyond: float = 0.1
-    told: list[Trial] = field(default_factory=list, init=False)
-    seen: set[bytes] = field(default_factory=set, init=False)
-    _cache: dict[int, tuple[tuple[int, int], int, Parameters]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    told: Modeled = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.startup < 2 or self.points < self.startup or self.fitted < 2:
-            raise ValueError(
-                f"startup={self.startup} and fitted={self.fitted} must be 2 or more, "
-                f"points={self.points} not below startup"
-            )
+        self.told = Modeled(
+            self.space, self.startup, self.points, self.fitted, (4, 10, 40), (False, True), None, _losses
+        )
         if not self.beyond > 0:
-            raise ValueError(
-                f"beyond={self.beyond} must be above 0: else the ends of the front would count for nothing"
-            )
-
-    def __getstate__(self) -> dict[str, Any]:
-        # the cache follows from what was told
-        return {**self.__dict__, "_cache": {}}
+            raise ValueError(f"beyond={self.beyond} must be above 0: else the ends of the front count for nothing")
 
     def tell(self, trial: Trial, rng: np.random.Generator) -> None:
-        if trial.architecture is not None:
-            self.told.append(trial)
-            self.seen.add(self.space.identity(trial.architecture))
+        self.told.tell(trial)
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
-        waiting = [t.architecture for t in pending if t.architecture is not None]
-        taken = self.seen | {self.space.identity(a) for a in waiting}
-        found: Architecture | None = None
-        trials = fullest(self.told, self.startup)
-        if len(trials) >= self.startup and sum(map(_worked, trials)) >= 2:
-            found = self._most_promising(trials, waiting, taken, rng)
-        if found is None:
-            found = novel(self.space, taken, rng)
-        return None if found is None else Proposal(found)
+        return self.told.ask(pending, self._most_promising, rng)
 
     def _most_promising(
         self, trials: list[Trial], waiting: list[Architecture], taken: set[bytes], rng: np.random.Generator
     ) -> Architecture | None:
         rows = layout(self.space)
-        kernels = [Kernel(rows, whole=False), Kernel(rows, whole=True)]
-        scales = [flattened(trials, m) for m in range(max(len(t.losses) for t in trials))]
-        within = np.array([_worked(t) and t.violation <= 0 for t in trials])
-        within = within if within.any() else np.array([_worked(t) for t in trials])
-        losses = np.stack([scale.values for scale in scales], axis=1)
+        worked = np.array([self.told.worked(t) for t in trials])
+        within = worked & np.array([t.violation <= 0 for t in trials])
+        within = within if within.any() else worked
+        losses = np.stack([_losses(trials, m) for m in range(max(len(t.losses) for t in trials))], axis=1)
         best = _by_front(losses, within, max(self.points // 2, 20))
         chosen = _chosen(best, len(trials), self.points)
-        data, believed = self._states(trials, chosen), rows.read(waiting)
+        data = rows.read(architectures(trials, chosen))
         models: list[tuple[Posterior, float, float]] = []
         expected = []
         for m in range(losses.shape[1]):
             values = losses[chosen, m]
             center, scale = float(values.mean()), float(values.std()) or 1.0
             values = (values - center) / scale
-            whole, parameters = self._parameters(kernels, trials, m)
-            kernel = kernels[whole]
-            points = kernel.points(data)
-            posterior = Posterior(kernel, parameters, points, values)
-            if waiting:
-                more = kernel.points(believed)
-                mean, _ = posterior.mean(more)
-                posterior = Posterior(kernel, parameters, points.and_then(more), np.concatenate([values, mean]))
-                expected.append(center + scale * mean)
+            posterior, mean = self.told.posterior(trials, data, values, waiting, m)
+            expected.append(center + scale * mean)
             models.append((posterior, center, scale))
         front = losses[within][_front(losses[within])]
-        if expected:
-            front = np.concatenate([front, np.stack(expected, axis=1)])
-        front = _unflattened(front)
+        front = _unflattened(np.concatenate([front, np.stack(expected, axis=1)]))
         reference = _reference(front, self.beyond)
 
         def acquisition(candidates: Candidates) -> Array:
@@ -141,30 +108,7 @@ class Ehvi:
                 deviations.append(scale * posterior.deviation(points, cross))
             return log_hypervolume_improvement(np.stack(means, 1), np.stack(deviations, 1), front, reference)
 
-        good = [a for i in best[:20] if (a := trials[i].architecture) is not None]
-        return most_promising(rows, acquisition, good, taken, rng)
-
-    def _parameters(self, kernels: Sequence[Kernel], trials: list[Trial], objective: int) -> tuple[int, Parameters]:
-        """The kernel that is likelier, and its parameters; fitted anew at fixed counts: a function of what was told."""
-        n = len(trials)
-        count = max(n - n % (4 if n < 50 else 10 if n < 200 else 40), self.startup)
-        if sum(map(_worked, trials[:count])) < 2:
-            count = n
-        key = count, trials[count - 1].id
-        if objective not in self._cache or self._cache[objective][0] != key:
-            known = trials[:count]
-            losses = flattened(known, objective).values
-            chosen = representative(losses, self.fitted)
-            values = losses[chosen] - losses[chosen].mean()
-            values /= float(values.std()) or 1.0
-            states = self._states(known, chosen)
-            found = [fit_parameters(kernel, kernel.points(states), values) for kernel in kernels]
-            best = max(range(len(found)), key=lambda i: (found[i].likelihood, -i))
-            self._cache[objective] = key, best, found[best]
-        return self._cache[objective][1:]
-
-    def _states(self, trials: list[Trial], chosen: NDArray[np.int64]) -> States:
-        return layout(self.space).read([a for i in chosen if (a := trials[i].architecture) is not None])
+        return most_promising(rows, acquisition, architectures(trials, best[:20]), taken, rng)
 
 
 def log_hypervolume_improvement(mean: Array, deviation: Array, front: Array, reference: Array) -> Array:
@@ -281,5 +225,5 @@ def _thinned(front: Array, objectives: int) -> Array:
     return front[np.sort(np.argsort(-crowding(front), kind="stable")[:most])]
 
 
-def _worked(trial: Trial) -> bool:
-    return bool(trial.losses) and all(map(isfinite, trial.losses))
+def _losses(trials: list[Trial], objective: int) -> Array:
+    return flattened(trials, objective).values
