@@ -7,9 +7,9 @@ Limits are on params and multiply-adds, in the spaces where these add up, such t
 architectures are within both; NAS-Bench-101 has its own limit of edges. `infeasible` counts architectures above a limit
 among draws, mutations and crossovers; `repeated` those of equal identity among the proposals of random search and of
 regularized evolution, both without duplicates. Times are of the processor, medians in milliseconds; `encode` is of
-batches of 64, by architecture, in the slower of the one-hot and the path encoding; `profile` is to build a network of
-20 cells (or layers) on the meta device and to count it. What is worse than expected has a star, and the program then
-ends with 1.
+batches of 64, by architecture, `single` of one architecture alone, both in the slowest of the encodings that serve the
+space; `profile` is to build a network of 20 cells (or layers) on the meta device and to count it. What is worse than
+expected has a star, and the program then ends with 1.
 
 With `--table` it compares the identities of every cell of NAS-Bench-101 with the hashes of the published table.
 """
@@ -20,7 +20,8 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from morphogen.moves import crossover, mutate
 from morphogen.nn.complexity import complexity
 from morphogen.nn.costs import costs
 from morphogen.nn.network import network
-from morphogen.predictors.encodings import OneHot, paths_or_one_hot
+from morphogen.predictors.encodings import Adjacency, Counts, OneHot, Paths, WeisfeilerLehman
 from morphogen.protocols import Strategy
 from morphogen.space import Architecture, Space
 from morphogen.spaces import SPACES, space
@@ -49,7 +50,7 @@ from morphogen.trial import Outcome, Trial
 ADDITIVE = ("darts", "mobilenet", "nasbench201", "pnas", "vit")
 DEEP: Mapping[str, Callable[[], Space]] = {"enas-macro": lambda: enas_macro(20), "nas-rl": lambda: nas_rl(20)}
 """Spaces whose depth is not the skeleton's: one of 20 layers."""
-MOST = {"draw": 1.0, "mutate": 1.0, "cross": 1.0, "encode": 1.0, "identity": 5.0, "profile": 2000.0}
+MOST = {"draw": 1.0, "mutate": 1.0, "cross": 1.0, "encode": 1.0, "single": 1.0, "identity": 5.0, "profile": 2000.0}
 """Milliseconds that are expected at most."""
 
 
@@ -129,16 +130,28 @@ def milliseconds(call: Callable[[], object], times: int) -> float:
     return 1e3 * median(taken)
 
 
+def encodings_of(some: Space) -> list[Callable[[Sequence[Architecture]], object]]:
+    """The encodings that serve a space."""
+    found: list[Callable[[Sequence[Architecture]], object]] = []
+    for encoding in (OneHot, Counts, Adjacency, Paths, WeisfeilerLehman):
+        with suppress(ValueError):  # it needs cells, and the space has none
+            found.append(encoding(some))
+    return found
+
+
 def timings(name: str, some: Space) -> dict[str, float]:
     """By what is done."""
     rng = np.random.default_rng(3)
     drawn = [some.sample(rng) for _ in range(64)]
-    encodings = [paths_or_one_hot(some), OneHot(some)]
+    encodings = encodings_of(some)
     for encoding in encodings:
         encoding(drawn[:1])  # what is computed once for a space
 
     def one() -> Architecture:
         return drawn[int(rng.integers(64))]
+
+    def alone(encoding: Callable[[Sequence[Architecture]], object]) -> object:
+        return encoding([one()])
 
     def profiled() -> None:
         deep = DEEP[name]() if name in DEEP else some
@@ -153,6 +166,7 @@ def timings(name: str, some: Space) -> dict[str, float]:
         "mutate": milliseconds(lambda: mutate(one(), rng), 300),
         "cross": milliseconds(lambda: crossover(one(), one(), rng), 300),
         "encode": max(milliseconds(partial(encoding, drawn), 20) / len(drawn) for encoding in encodings),
+        "single": max(milliseconds(partial(alone, encoding), 50) for encoding in encodings),
         "identity": milliseconds(lambda: some.identity(one()), 100),
         "profile": milliseconds(profiled, 3),
     }
@@ -190,7 +204,7 @@ def line(found: Mapping[str, Any], worse: Iterable[str]) -> str:
 
 def table(path: Path) -> tuple[int, int]:
     """How many cells the table has, and for how many of them our identity is another than its hash."""
-    known = np.load(path)
+    known = dict(np.load(path))  # the file itself unpacks an array at every look
     hashes = np.cumsum(known["hash48_delta"], dtype=np.uint64)
     wrong, seen, said = 0, set[bytes](), time.monotonic()
     for row in range(len(hashes)):

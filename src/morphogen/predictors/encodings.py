@@ -9,15 +9,18 @@ path encodings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from morphogen.predictors.graphs import CellView, Graph, cell_views, graph, mix, word
+from morphogen.predictors.cell_view import CellView
+from morphogen.predictors.graphs import Graph, cell_views, graph
 from morphogen.predictors.layout import Block, States, layout
+from morphogen.predictors.words import ALWAYS, Lookup, Row, Words, mix, options, word
 from morphogen.space import Architecture, Space
 
 __all__ = [
@@ -33,8 +36,6 @@ __all__ = [
     "paths_or_one_hot",
     "vocabulary",
 ]
-
-Words = NDArray[np.uint64]
 
 
 def vocabulary(words: Words) -> Words:
@@ -79,7 +80,7 @@ class OneHot:
 
     def words(self, states: States) -> Words:
         """The same from states."""
-        return _spelled(self.space, states, lambda block: block.choice.name)
+        return np.ascontiguousarray(_spelled(self.space, _by_name)(states).T)
 
 
 @final
@@ -94,7 +95,7 @@ class Counts:
 
     def words(self, states: States) -> Words:
         """The same from states."""
-        return _spelled(self.space, states, lambda block: "|".join(block.choice.options))
+        return np.ascontiguousarray(_spelled(self.space, _by_options)(states).T)
 
 
 @final
@@ -112,25 +113,16 @@ class Adjacency:
     space: Space
 
     def __post_init__(self) -> None:
-        _views(self.space, "Adjacency")
+        _need_cells(self.space, "Adjacency")
 
     def __call__(self, architectures: Sequence[Architecture]) -> Words:
         states = layout(self.space).read(architectures)
-        columns: list[Words] = []
-        for view in _views(self.space, "Adjacency"):
-            used = [np.zeros(len(states), bool) for _ in view.nodes]
-            for link, here in zip(view.links, view.present(states), strict=True):
-                used[link.target] |= here
-                edge = np.uint64(word(f"{view.name}/{view.nodes[link.target]}<-{view.nodes[link.source]}"))
-                columns.append(np.where(here, edge, np.uint64(0)))
-                if link.operation is not None:
-                    columns.append(
-                        np.where(here, mix(edge + _options(link.operation)[states[:, link.operation.at]]), np.uint64(0))
-                    )
-            for i, block in view.operations.items():
-                node = np.uint64(word(f"{view.name}/{view.nodes[i]}"))
-                columns.append(np.where(used[i], mix(node + _options(block)[states[:, block.at]]), np.uint64(0)))
-        return np.stack(columns, axis=1)
+        there: list[NDArray[np.bool_]] = []
+        for view in cell_views(self.space):
+            present = view.present(states)
+            there += [present, view.entered(present)]
+        items, where = _adjacent(self.space)
+        return np.ascontiguousarray(np.where(np.concatenate(there)[where], items(states), np.uint64(0)).T)
 
 
 @final
@@ -148,7 +140,7 @@ class Paths:
     space: Space
 
     def __post_init__(self) -> None:
-        if any(v.paths is None for v in _views(self.space, "Paths")):
+        if any(v.paths is None for v in _need_cells(self.space, "Paths")):
             raise ValueError("the cells of the space have too many paths for the path encoding: use WeisfeilerLehman")
 
     def __call__(self, architectures: Sequence[Architecture]) -> Words:
@@ -179,60 +171,95 @@ class WeisfeilerLehman:
     steps: int = 2
 
     def __post_init__(self) -> None:
-        _views(self.space, "WeisfeilerLehman")
+        _need_cells(self.space, "WeisfeilerLehman")
 
     def __call__(self, architectures: Sequence[Architecture]) -> Words:
         states = layout(self.space).read(architectures)
-        return np.concatenate([self._cell(v, states) for v in _views(self.space, "WeisfeilerLehman")], axis=1)
+        views = zip(cell_views(self.space), _labels(self.space), strict=True)
+        rounds = [words for view, items in views for words in self._cell(view, *items, states)]
+        return np.ascontiguousarray(np.concatenate(rounds).T)
 
-    def _cell(self, view: CellView, states: States) -> Words:
-        n, present = len(states), view.present(states)
-        labels = np.zeros((n, len(view.nodes)), np.uint64)
-        for i in range(len(view.nodes)):
-            kind = "input" if i in view.inputs else "output" if i in view.outputs else "node"
-            block = view.operations.get(i)
-            labels[:, i] = word(f"{view.name}:{kind}")
-            if block is not None:
-                labels[:, i] += _options(block)[states[:, block.at]]
-        alive = np.zeros((n, len(view.nodes)), bool)
-        for link, here in zip(view.links, present, strict=True):
-            alive[:, link.source] |= here
-            alive[:, link.target] |= here
-        labels = np.where(alive, mix(labels), np.uint64(0))
-        rounds = [labels]
+    def _cell(
+        self, view: CellView, nodes: Lookup[np.uint64], links: Lookup[np.uint64], states: States
+    ) -> Iterator[Words]:
+        """The labels of the nodes after each step, `(nodes, n)`."""
+        present = view.present(states)
+        alive = view.left(present) | view.entered(present)
+        labels, operations = np.where(alive, nodes(states), np.uint64(0)), links(states)
+        yield labels
         for _ in range(self.steps):
             # a sum of scrambled words is the hash of a multiset
-            heard = np.zeros_like(labels)
-            for link, here in zip(view.links, present, strict=True):
-                said = labels[:, link.source] * np.uint64(3)
-                if link.operation is not None:
-                    said += _options(link.operation)[states[:, link.operation.at]]
-                heard[:, link.target] += np.where(here, mix(said), np.uint64(0))
+            said = np.where(present, mix(labels[view.sources.of] * np.uint64(3) + operations), np.uint64(0))
+            heard = view.targets.join(np.add, said, len(view.nodes))
             labels = np.where(alive, mix(labels + mix(heard)), np.uint64(0))
-            rounds.append(labels)
-        return np.concatenate(rounds, axis=1)
+            yield labels
 
 
-def _spelled(space: Space, states: States, name: Callable[[Block], str]) -> Words:
-    columns: list[Words] = []
+@lru_cache(maxsize=64)
+def _spelled(space: Space, name: Callable[[Block], str]) -> Lookup[np.uint64]:
+    """A word for every column of a space where it is picked, made of a name for its choice and of the option."""
+    rows: list[Row] = []
     for block in layout(space).blocks:
-        called = np.uint64(word(name(block)))
-        if block.choice.single:
-            column = states[:, block.at]
-            columns.append(np.where(column > 0, mix(called + _options(block)[column]), np.uint64(0)))
+        called, choice = np.uint64(word(name(block))), block.choice
+        if choice.single:
+            at, words = options(block)
+            rows.append((at, np.where(words == 0, words, mix(called + words))))
         else:
-            for i, option in enumerate(block.choice.pickable):
-                item = mix(np.array([called + np.uint64(word(option))], np.uint64))
-                columns.append(np.where(states[:, block.at + i] == 2, item, np.uint64(0)))
-    return np.stack(columns, axis=1) if columns else np.zeros((len(states), 0), np.uint64)
+            items = mix(called + np.array([word(o) for o in choice.pickable], np.uint64))
+            nothing = np.zeros_like(items)
+            says = np.stack([nothing, nothing, items], axis=1)
+            rows += [(block.at + i, row) for i, row in enumerate(says)]
+    return Lookup(rows, np.uint64)
 
 
-def _options(block: Block) -> Words:
-    """State of a single choice's column -> word of the option."""
-    return np.array([0, *map(word, block.choice.options)], np.uint64)
+def _by_name(block: Block) -> str:
+    return block.choice.name
 
 
-def _views(space: Space, encoding: str) -> tuple[CellView, ...]:
+def _by_options(block: Block) -> str:
+    return "|".join(block.choice.options)
+
+
+@lru_cache(maxsize=32)
+def _adjacent(space: Space) -> tuple[Lookup[np.uint64], NDArray[np.intp]]:
+    """The items of `Adjacency`, and for each which link or node must be there: links, then nodes, cell after cell."""
+    rows: list[Row] = []
+    where: list[int] = []
+    first = 0
+    for view in cell_views(space):
+        for k, link in enumerate(view.links):
+            edge = np.array([word(f"{view.name}/{view.nodes[link.target]}<-{view.nodes[link.source]}")], np.uint64)
+            rows.append((ALWAYS, edge))
+            where.append(first + k)
+            if link.operation is not None:
+                at, words = options(link.operation)
+                rows.append((at, mix(edge + words)))
+                where.append(first + k)
+        first += len(view.links)
+        for i, block in view.operations.items():
+            at, words = options(block)
+            rows.append((at, mix(np.uint64(word(f"{view.name}/{view.nodes[i]}")) + words)))
+            where.append(first + i)
+        first += len(view.nodes)
+    return Lookup(rows, np.uint64), np.array(where, np.intp)
+
+
+@lru_cache(maxsize=32)
+def _labels(space: Space) -> list[tuple[Lookup[np.uint64], Lookup[np.uint64]]]:
+    """For each cell, the first labels of its nodes, and the words of its links' operations."""
+    found = []
+    for view in cell_views(space):
+        nodes: list[Row] = []
+        for i in range(len(view.nodes)):
+            kind = "input" if i in view.inputs else "output" if i in view.outputs else "node"
+            at, words = options(view.operations.get(i))
+            nodes.append((at, mix(np.uint64(word(f"{view.name}:{kind}")) + words)))
+        links = [options(link.operation) for link in view.links]
+        found.append((Lookup(nodes, np.uint64), Lookup(links, np.uint64)))
+    return found
+
+
+def _need_cells(space: Space, encoding: str) -> tuple[CellView, ...]:
     views = cell_views(space)
     if not views:
         raise ValueError(

@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
+from morphogen.predictors.graphs import EDGE, INPUTS, PAIR
 from morphogen.space import Architecture
 
 __all__ = ["Edge", "Graph", "dot", "graphs_of", "groups_of", "mermaid"]
 
 OUTPUT = "output"
-INPUTS = {1: ("input",), 2: ("c(k-2)", "c(k-1)")}  # what papers call them
+CALLED = {1: ("input",), 2: ("c(k-2)", "c(k-1)")}  # what papers call them
 NONE = "none"  # the operation that cuts an edge: it is not drawn
-_CELL = r"(?:(?P<cell>.+)/)?(?P<node>[^/<]+)"
-_EDGE = re.compile(_CELL + r"<-(?P<input>[^/]+)")
-_INPUTS = re.compile(_CELL + r"/inputs")
-_PAIR = re.compile(_CELL + r"/(?P<slot>[^/]+)/(?P<what>input|op)")
 
 
 @final
@@ -83,7 +80,7 @@ def graphs_of(architecture: Architecture, outputs: Mapping[str, Sequence[str]] |
     for cell, found in edges.items():
         inner = sorted(nodes[cell], key=_order)
         inputs = sorted({e.source for e in found} - set(inner), key=_order)
-        labels = dict(zip(inputs, INPUTS.get(len(inputs), inputs), strict=True))
+        labels = dict(zip(inputs, CALLED.get(len(inputs), inputs), strict=True))
         joined = _outputs(idioms[cell], inner, found) if outputs is None or cell not in outputs else list(outputs[cell])
         if joined:
             out = OUTPUT if OUTPUT not in (*inner, *inputs) else f"{OUTPUT} of the cell"
@@ -141,10 +138,10 @@ def _cells(
         if match is None:
             continue
         cell, node, found = match["cell"] or "", match["node"], []
-        if match.re is _EDGE:
+        if match.re is EDGE:
             kind = "edge"
             found = [Edge(match["input"], node, "+".join(picked))] if picked and picked != (NONE,) else []
-        elif match.re is _INPUTS:
+        elif match.re is INPUTS:
             kind = "inputs"
             found = [Edge(i, node) for i in picked if name.removesuffix("/inputs") + f"<-{i}" not in picks]
         else:
@@ -161,7 +158,7 @@ def _cells(
 
 
 def _match(name: str) -> re.Match[str] | None:
-    return _EDGE.fullmatch(name) or _INPUTS.fullmatch(name) or _PAIR.fullmatch(name)
+    return EDGE.fullmatch(name) or INPUTS.fullmatch(name) or PAIR.fullmatch(name)
 
 
 def _outputs(idioms: set[str], inner: list[str], edges: Iterable[Edge]) -> list[str]:
