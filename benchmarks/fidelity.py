@@ -95,12 +95,11 @@ class Charged:
 @final
 @dataclass(frozen=True)
 class Setting:
-    """A table, the rungs of ASHA, when a curve is looked at first, and whether trainings go on from a checkpoint."""
+    """A table, the rungs or looks that it has, and whether trainings go on from a checkpoint."""
 
     table: str
     lowest: float
     eta: int
-    looked_at: float
     continues: bool
 
 
@@ -133,8 +132,7 @@ def asha(name: str, setting: Setting, full: float, space: Space) -> Strategy:
 
 
 def stopped(name: str, setting: Setting, full: float, space: Space) -> Strategy:
-    eta = 2 if setting.continues else setting.eta  # where it costs nothing to stop for a look
-    return CurveStopping(space, plain(name, space), lowest=setting.looked_at, full=full, eta=eta)
+    return CurveStopping(space, plain(name, space), lowest=setting.lowest, full=full, eta=setting.eta)
 
 
 def main() -> int:
@@ -152,9 +150,9 @@ def main() -> int:
         for name in arguments.tables:
             if name.startswith("nasbench201/"):
                 path = nasbench201(Path(arguments.data), name.partition("/")[2], Path(folder))
-                setting = Setting(str(path), lowest=12, eta=8, looked_at=12, continues=False)
+                setting = Setting(str(path), lowest=12, eta=8, continues=False)
             else:
-                setting = Setting(name, lowest=1, eta=3, looked_at=known(name).full["epochs"] // 4, continues=True)
+                setting = Setting(name, lowest=1, eta=3, continues=True)
             _compare(name, setting, arguments)
     return 0
 
@@ -166,7 +164,8 @@ def _compare(name: str, setting: Setting, arguments: argparse.Namespace) -> None
     each = float(np.mean([table.cost(table.space.sample(rng), {}) for _ in range(300)]))
     budget = each * arguments.budget
     print(
-        f"{name}: {arguments.budget} full trainings against {arguments.share:.0%} of their cost, {arguments.seeds} seeds"
+        f"{name}: {arguments.budget} full trainings against {arguments.share:.0%} of their cost, "
+        f"{arguments.seeds} seeds"
     )
     for strategy in arguments.strategies.split(","):
         made: Mapping[str, tuple[Callable[[Space], Strategy], float]] = {

@@ -99,8 +99,12 @@ def test_the_last_rung_is_proposed_as_full() -> None:
     assert {1.0, 3.0, 9.0, 27} == set(amounts(trials))
     assert all("epochs" not in t.proposal.fidelity or t.proposal.fidelity["epochs"] < 27 for t in trials)
     counts = [sum(a == amount for a in amounts(trials)) for amount in (1, 3, 9, 27)]
-    # some are promoted early that later fall behind the best third: about the square root of them, section 3.2
-    assert all(few <= many / 3 + many**0.5 for many, few in pairwise(counts))
+    assert all(few <= many / 3 for many, few in pairwise(counts))
+
+
+def test_where_each_is_better_than_those_before_still_only_a_third_goes_on() -> None:
+    trials = judged(Asha(toy_space(), full=3), [-loss for loss in range(40)])
+    assert [1, 1, 1, 27] * 10 == amounts(trials)
 
 
 def test_its_winner_is_better_than_the_mean_of_full_trials_for_the_same_epochs() -> None:

@@ -43,9 +43,10 @@ class End:
         return 0.5 * math.erfc((self.mean - bound) / (self.deviation * math.sqrt(2.0)))
 
 
-# Domhan et al. 2015, Table 1, as `a + b * shape(x, c)`: level and size of every family are linear, one shape is searched.
-# Their Janoschek and Weibull are `exp4`'s shape in another notation, their ilog2 is loglog's; hill3, MMF are `hill`.
-FAMILIES: dict[str, tuple[Callable[[Array, float], Array], Array]] = {
+# Domhan et al. 2015, Table 1, as `a + b * shape(x, c)`: level and size of every family are linear, one shape is
+# searched. Their Janoschek and Weibull are `exp4`'s shape in another notation, their ilog2 is loglog's; hill3, MMF are
+# `hill`.
+FAMILIES: dict[str, tuple[Callable[[Array, Array], Array], Array]] = {
     "pow3": (lambda x, c: x**-c, np.geomspace(0.1, 3.0, 12)),
     "exp": (lambda x, c: np.exp(-((x / x.max()) ** 0.5) * c), np.geomspace(0.5, 12.0, 12)),
     "exp4": (lambda x, c: np.exp(-(x / x.max()) * c), np.geomspace(0.5, 20.0, 12)),
@@ -79,21 +80,16 @@ def extrapolated(curve: Curve, full: float) -> End | None:
     scale = float(y.max() - y.min()) or 1.0
     weight = np.linspace(0.2, 1.0, len(x))
     weight /= weight.sum()
-    ends, errors = [], []
     both = np.append(x, full)
-    for shape, grid in FAMILIES.values():
-        for c in grid:
-            falling = shape(both, float(c))
-            basis, last = falling[:-1], float(falling[-1])
-            center, level = float(weight @ basis), float(weight @ y)
-            spread = float(weight @ (basis - center) ** 2)
-            if spread < FLOOR**2:
-                continue
-            size = max(float(weight @ ((basis - center) * (y - level))) / spread, 0.0)
-            fitted = level + size * (basis - center)
-            ends.append(level + size * (last - center))
-            errors.append(float(weight @ (y - fitted) ** 2))
-    error, end = np.array(errors), np.array(ends)
+    falling = np.concatenate([shape(both[None, :], grid[:, None]) for shape, grid in FAMILIES.values()])
+    basis, last = falling[:, :-1], falling[:, -1]
+    level, center = float(weight @ y), basis @ weight
+    away = basis - center[:, None]
+    spread = away**2 @ weight
+    told = spread >= FLOOR**2
+    size = np.maximum(away @ (weight * (y - level)) / np.where(told, spread, 1.0), 0.0)
+    error = ((y - level - size[:, None] * away) ** 2 @ weight)[told]
+    end = (level + size * (last - center))[told]
     freedom = len(x) / max(len(x) - 3, 1)
     noise = max(float(error.min()) * freedom, (1e-3 * scale) ** 2)
     member = np.exp(-0.5 * len(x) * (error - error.min()) / noise)
@@ -109,9 +105,9 @@ def regressed(curve: Curve, others: Sequence[tuple[Curve, float]], full: float) 
     a regression on the part of the curve that there is. The features are the last value and, where all curves have
     earlier points, the mean slope over the second half.
 
-    Differs: ridge regression instead of nu-SVR, with its predictive variance; near the end of what was seen trainings are
-    compared by rank of last value anyhow, and a line has no hyperparameters to tune. Those that are near in their last
-    value count more, since the relation is bent.
+    Differs: ridge regression instead of nu-SVR, with its predictive variance; near the end of what was seen trainings
+    are compared by rank of last value anyhow, and a line has no hyperparameters to tune. Those that are near in their
+    last value count more, since the relation is bent.
 
     Args:
         curve: `(amount, loss)` of the training in question.

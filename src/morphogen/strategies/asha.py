@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -26,7 +27,9 @@ class Asha:
 
     Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (arXiv:1810.05934), Algorithm 2. The rungs
     are `lowest`, `lowest * eta`, ... and `full`; a promoted architecture goes on from the checkpoint of its trial
-    before.
+    before. Of a rung, at most one in `eta` is promoted (Li et al. 2022, "Hyper-Tune", arXiv:2201.06834, delayed ASHA):
+    where later architectures are better than earlier ones, as those of a strategy that learns are, each of them is
+    among the best of its rung when it comes, and the budget would go to the highest rung.
 
     Differs: what enters the lowest rung is proposed by a strategy. It is told of each proposal of its own once, from
     the lowest rung and as if that were everything, so that it compares like with like; one that says `multi_fidelity
@@ -103,10 +106,15 @@ class Halving:
     """Per rung, violation, loss and id of every trial, in order."""
     waiting: list[list[tuple[float, float, int, Trial]]] = field(init=False)
     """Per rung, those that may be promoted one day: without those that failed or were promoted."""
+    promoted: list[int] = field(init=False)
+    """Per rung, how many went on from it."""
+    places: dict[int, int] = field(default_factory=dict, init=False)
+    """The rungs of those that wait, by id."""
 
     def __post_init__(self) -> None:
         self.ranks = [[] for _ in self.amounts]
         self.waiting = [[] for _ in self.amounts]
+        self.promoted = [0] * len(self.amounts)
 
     def fidelity(self, rung: int) -> Fidelity:
         """The amount of a rung, as it is proposed; the full one is left out."""
@@ -128,19 +136,25 @@ class Halving:
         insort(self.ranks[rung], (trial.violation, trial.loss, trial.id))
         if rung + 1 < len(self.amounts) and math.isfinite(trial.loss) and trial.architecture is not None:
             insort(self.waiting[rung], (trial.violation, trial.loss, trial.id, trial))
+            self.places[trial.id] = rung
         before = trial.proposal.warm_start
         if before is not None and rung > 0:
-            below = self.waiting[rung - 1]
-            at = next((i for i, entry in enumerate(below) if entry[2] == before), None)
-            if at is not None:
-                del below[at]
+            self.promoted[rung - 1] += 1
+            if self.places.get(before) == rung - 1:
+                del self.places[before]
+                below = self.waiting[rung - 1]
+                del below[next(i for i, entry in enumerate(below) if entry[2] == before)]
 
     def promotion(self, pending: Sequence[Trial]) -> Proposal | None:
         """One of the best `1 / eta` of a rung, for the next one; the highest rung first (Algorithm 2, `get_job`)."""
-        underway = {t.proposal.warm_start for t in pending}
+        underway = {w: self.places[w] for t in pending if (w := t.proposal.warm_start) in self.places}
+        taken = Counter(underway.values())
         for rung in reversed(range(len(self.amounts) - 1)):
+            most = len(self.ranks[rung]) // self.eta
+            if self.promoted[rung] + taken[rung] >= most:
+                continue
             for violation, loss, id, trial in self.waiting[rung]:
-                if bisect_left(self.ranks[rung], (violation, loss, id)) >= len(self.ranks[rung]) // self.eta:
+                if bisect_left(self.ranks[rung], (violation, loss, id)) >= most:
                     break
                 if id not in underway:
                     rest = {axis: amount for axis, amount in trial.proposal.fidelity.items() if axis != self.axis}

@@ -1,10 +1,11 @@
-"""Train on only while the learning curve may still end below the best."""
+"""Train on only where the learning curve may still end below the best."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import nsmallest
 from typing import final
 
 import numpy as np
@@ -20,33 +21,40 @@ from morphogen.trial import Proposal, Trial
 __all__ = ["CurveStopping"]
 
 EPOCHS = "epochs"
+CANDIDATES = 8
+"""Of each amount, so many of the lowest losses are extrapolated: the others have little chance beside them."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class _Started:
-    """A training that is not at its end: what was proposed first, and its curve."""
+class _Paused:
+    """A training that is not at its end: its last trial, and its curve."""
 
-    first: Trial
+    trial: Trial
     curve: tuple[tuple[float, float], ...]
 
 
 @final
 @dataclass
 class CurveStopping:
-    """Stop a training whose curve says that it will hardly end below the best one so far.
+    """Train everything a little; go on with what its curve says may end below the best one so far.
 
-    Domhan et al. 2015 (IJCAI), section 4: at certain amounts the curve is extrapolated, and the training is ended where
-    the probability of beating the best is below `chance`. Until enough trainings came to their end, curves are
-    extrapolated by families of curves; then by a regression on those trainings as well (Baker et al. 2018,
-    arXiv:1705.10823), of which the surer one counts. Of one point and no experience nothing is known, and the training
-    goes on.
+    Domhan et al. 2015 (IJCAI), section 4: at certain amounts the curve is extrapolated, and the training is not gone on
+    with where the probability of beating the best is below `chance`, their 0.05. Curves are extrapolated by families of
+    curves and, as soon as enough trainings came to their end, by a regression on those (Baker et al. 2018,
+    arXiv:1705.10823), of which the surer one counts.
 
-    Differs: `chance` is 0.3 and not 0.05, as what counts is the best for the cost, and not that none is missed. A
-    fidelity is a proposal, so a training that goes on is another trial that continues it, at `lowest`, `lowest * eta`,
-    ...; points between come from the curve that a trial has logged. The strategy inside is told of a training once, when
-    it is over: of one that was stopped, the expected end. The `warm_up` first trainings are not stopped, so that there is
-    experience. After those, what violates a limit more than the best does is not gone on with.
+    As in Swersky et al. 2014, "Freeze-Thaw Bayesian Optimization" (arXiv:1406.3896), a training pauses at each look,
+    and none is given up for good: the likeliest to beat the best is gone on with, by what is known then. A bound on the
+    chance alone would spend nearly everything on going on, since children of the best are never hopeless; so going on
+    gets a fixed `share` of what is spent: half, as in successive halving every round spends the same (Jamieson &
+    Talwalkar 2016, arXiv:1502.07943, Algorithm 1).
+
+    Differs: a fidelity is a proposal, so a training that goes on is another trial that continues it, at `lowest`,
+    `lowest * eta`, ...; points between come from the curve that a trial has logged. The strategy inside is told of a
+    training once, after the first look, of the expected end, and so compares like with like; without experience it is
+    told of the loss. `chance` holds once `warm_up` trainings came to their end; what violates a limit more than the
+    best does is then not gone on with either. What is spent is counted in amounts of the axis.
 
     Args:
         space: Where to search.
@@ -56,7 +64,8 @@ class CurveStopping:
         full: The estimator's full amount; it is proposed as the axis left out.
         eta: The factor between looks.
         chance: A training goes on where it beats the best with at least this probability.
-        warm_up: How many trainings are brought to their end first.
+        warm_up: How many trainings come to their end whatever their chance.
+        share: Of what is spent, for going on after the first look.
         metric: The curve that is the first objective's; without it, losses of the trials are the points.
     """
 
@@ -66,8 +75,9 @@ class CurveStopping:
     lowest: float = 1
     full: float = 27
     eta: int = 3
-    chance: float = 0.3
+    chance: float = 0.05
     warm_up: int = 5
+    share: float = 0.5
     metric: str = "accuracy"
     amounts: tuple[float, ...] = field(init=False)
     inner: Strategy = field(init=False)
@@ -75,60 +85,89 @@ class CurveStopping:
     """Curves and losses of the trainings that came to their end."""
     best: tuple[float, float] = field(default=(math.inf, math.inf), init=False)
     """Violation and loss of the best of them."""
-    waiting: dict[int, _Started] = field(default_factory=dict, init=False)
-    """Those to go on with, by the id of their last trial, in the order of telling."""
+    paused: dict[int, _Paused] = field(default_factory=dict, init=False)
+    """Those that may be gone on with, by the id of their last trial, in the order of telling."""
+    spent: tuple[float, float] = field(default=(0.0, 0.0), init=False)
+    """On first looks, and on going on."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.chance < 1:
             raise ValueError(f"chance={self.chance} is a probability below 1")
+        if not 0 < self.share < 1:
+            raise ValueError(f"share={self.share} must be above 0 and below 1: some for first looks, some for going on")
         self.amounts = rungs(self.lowest, self.full, self.eta)
         self.inner = self.strategy if self.strategy is not None else Deduplicated(RandomSearch(self.space), self.space)
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
+        looks, on = self.spent
+        for trial in pending:
+            look, more = self._cost(trial)
+            looks, on = looks + look, on + more
         underway = {t.proposal.warm_start for t in pending}
-        for id, started in self.waiting.items():
-            if id not in underway:
-                at = started.curve[-1][0]
-                amount = next(a for a in self.amounts if a > at)
-                rest = {k: v for k, v in started.first.proposal.fidelity.items() if k != self.axis}
-                fidelity = rest if amount >= self.full else {**rest, self.axis: amount}
-                return replace(started.first.proposal, fidelity=fidelity, warm_start=id)
-        # what was begun is not told yet, as the strategy inside sees it
-        begun = [s.first for s in self.waiting.values()]
-        fresh = self.inner.ask([*begun, *(self._plain(t) for t in pending if t.proposal.warm_start is None)], rng)
-        if fresh is None:
-            return None
-        return replace(fresh, fidelity={**fresh.fidelity, self.axis: self.amounts[0]})
+        turn = on * (1 - self.share) <= looks * self.share
+        if turn and (id := self._likeliest(underway)) is not None:
+            return self._further(id)
+        fresh = self.inner.ask([self._plain(t) for t in pending if t.proposal.warm_start is None], rng)
+        if fresh is not None:
+            return replace(fresh, fidelity={**fresh.fidelity, self.axis: self.amounts[0]})
+        # nothing new is left, or none before more is told: no reason to wait for its turn
+        id = None if turn else self._likeliest(underway)
+        return None if id is None else self._further(id)
 
     def tell(self, trial: Trial, rng: np.random.Generator) -> None:
-        before = None if trial.proposal.warm_start is None else self.waiting.pop(trial.proposal.warm_start, None)
-        first = self._plain(trial) if before is None else before.first
+        look, more = self._cost(trial)
+        self.spent = self.spent[0] + look, self.spent[1] + more
+        before = None if trial.proposal.warm_start is None else self.paused.pop(trial.proposal.warm_start, None)
         curve = (*(before.curve if before is not None else ()), *self._points(trial, before))
+        worked = math.isfinite(trial.loss) and trial.architecture is not None
         over = self.axis not in trial.proposal.fidelity
-        if over or trial.architecture is None or not math.isfinite(trial.loss):
-            if over and math.isfinite(trial.loss):
-                self.ends.append((curve, trial.loss))
-                self.best = min(self.best, (trial.violation, trial.loss))
-            self.inner.tell(replace(first, outcome=trial.outcome, losses=trial.losses, violation=trial.violation), rng)
-            return
-        end = self._end(curve)
-        if len(self.ends) < self.warm_up or (trial.violation <= self.best[0] and self._goes_on(end)):
-            self.waiting[trial.id] = _Started(first, curve)
-            return
-        loss = end.mean if end is not None else trial.loss
-        losses = (loss, *trial.losses[1:])
-        self.inner.tell(replace(first, outcome=trial.outcome, losses=losses, violation=trial.violation), rng)
+        if before is None:
+            end = self._end(curve) if worked else None
+            losses = trial.losses if end is None else (end.mean, *trial.losses[1:])
+            self.inner.tell(replace(self._plain(trial), losses=losses), rng)
+        if worked and over:
+            self.ends.append((curve, trial.loss))
+            self.best = min(self.best, (trial.violation, trial.loss))
+        elif worked:
+            self.paused[trial.id] = _Paused(trial, curve)
 
-    def _goes_on(self, end: End | None) -> bool:
-        return end is None or end.below(self.best[1]) >= self.chance
+    def _cost(self, trial: Trial) -> tuple[float, float]:
+        """What a trial adds to first looks and to going on; nothing if it is neither, as somebody else's full one."""
+        before = self.paused.get(trial.proposal.warm_start) if trial.proposal.warm_start is not None else None
+        if before is not None:
+            return 0.0, self._amount(trial) - before.curve[-1][0]
+        return (self._amount(trial), 0.0) if self.axis in trial.proposal.fidelity else (0.0, 0.0)
+
+    def _likeliest(self, underway: Collection[int | None]) -> int | None:
+        """The paused training that is likeliest to beat the best; None where no one's chance is enough."""
+        groups: dict[float, list[tuple[float, float, int]]] = {}
+        for id, paused in self.paused.items():
+            if id not in underway:
+                groups.setdefault(paused.curve[-1][0], []).append((paused.trial.violation, paused.trial.loss, id))
+        found = []
+        for violation, loss, id in (entry for group in groups.values() for entry in nsmallest(CANDIDATES, group)):
+            end = self._end(self.paused[id].curve)
+            chance = 1.0 if end is None else end.below(self.best[1])
+            if len(self.ends) < self.warm_up or (violation <= self.best[0] and chance >= self.chance):
+                found.append((violation, -chance, loss, id))
+        return min(found)[-1] if found else None
+
+    def _further(self, id: int) -> Proposal:
+        """The same training at the next amount."""
+        paused = self.paused[id]
+        proposal = paused.trial.proposal
+        amount = next(a for a in self.amounts if a > paused.curve[-1][0])
+        rest = {axis: a for axis, a in proposal.fidelity.items() if axis != self.axis}
+        fidelity = rest if amount >= self.full else {**rest, self.axis: amount}
+        return replace(proposal, fidelity=fidelity, warm_start=id)
 
     def _end(self, curve: Curve) -> End | None:
         found = [e for e in (extrapolated(curve, self.full), regressed(curve, self.ends, self.full)) if e is not None]
         return min(found, key=lambda e: e.deviation, default=None)
 
-    def _points(self, trial: Trial, before: _Started | None) -> list[tuple[float, float]]:
+    def _points(self, trial: Trial, before: _Paused | None) -> list[tuple[float, float]]:
         """What a trial adds to its curve, as losses."""
-        at = float(trial.proposal.fidelity.get(self.axis, self.full))
+        at = self._amount(trial)
         begin = before.curve[-1][0] if before is not None else 0.0
         # what trainings log is over epochs
         curves = trial.outcome.curves if trial.outcome is not None and self.axis == EPOCHS else {}
@@ -136,6 +175,9 @@ class CurveStopping:
         points = [(float(x), float(y)) for x, y in logged if begin < x < at]
         sign = -1.0 if logged and math.isclose(logged[-1][1], -trial.loss, rel_tol=1e-6, abs_tol=1e-9) else 1.0
         return [*((x, sign * y) for x, y in points), (at, trial.loss)]
+
+    def _amount(self, trial: Trial) -> float:
+        return float(trial.proposal.fidelity.get(self.axis, self.full))
 
     def _plain(self, trial: Trial) -> Trial:
         """As the strategy inside asked for it: at full fidelity."""
