@@ -79,7 +79,7 @@ def search(
 ) -> None:
     """Search, retrain the finalists, export the winner, and say whether it was worth it."""
     from morphogen import config as configuration
-    from morphogen.runs import run
+    from morphogen.runs import run, torchrun
 
     flags = {
         "space": space, "data": data, "table": table, "strategy": strategy, "trials": trials, "budget": budget, "workers": workers,
@@ -93,7 +93,13 @@ def search(
             configuration.assign(values, assignment)
         values.update({key: value for key, value in flags.items() if value is not None})
         parsed = configuration.parse(values, str(config) if config is not None else "search")
-        _run(parsed, lambda: run.create(parsed, out if out is not None else run.new_folder(parsed)), as_json)
+        _run(
+            parsed,
+            lambda: (
+                torchrun.begun(parsed, out) or run.create(parsed, out if out is not None else run.new_folder(parsed))
+            ),
+            as_json,
+        )
 
 
 @app.command()
@@ -124,6 +130,32 @@ def status(
     with _failures():
         count = None if last == "all" else _number(last, "--last")
         told = of.status(folder, count)
+        _print(told.json) if as_json else told.show(_console())
+
+
+@app.command()
+def health(
+    folder: RunFolder,
+    sharpness: Annotated[
+        bool, typer.Option("--sharpness", help="Compute the largest eigenvalue of the validation loss over the logits.")
+    ] = False,
+    agreement: Annotated[
+        int | None,
+        typer.Option(metavar="K", help="Compare shared weights with K architectures trained alone, such as 8."),
+    ] = None,
+    trial: Annotated[int | None, typer.Option(help="Of which supernet, where there are several.")] = None,
+    as_json: Json = False,
+) -> None:
+    """How well the supernet of a run is, also while it trains; what costs more says its price first."""
+    from morphogen.runs import health as of
+
+    with _failures():
+        console = _console(stderr=True)
+
+        def say(text: str) -> None:
+            console.print(text, markup=False, soft_wrap=True)
+
+        told = of.health(folder, sharpness=sharpness, agreement_of=agreement, trial=trial, say=say)
         _print(told.json) if as_json else told.show(_console())
 
 
@@ -363,12 +395,18 @@ def main() -> None:
 
 
 def _run(config: Config, folder: Any, as_json: bool) -> None:
+    from morphogen.executors import together
     from morphogen.protocols import MorphogenError
-    from morphogen.runs import run
+    from morphogen.runs import run, torchrun
     from morphogen.runs.assembly import assemble
     from morphogen.runs.progress import Progress
 
+    if together.launched() and not together.first():
+        together.serve()
+        return
     parts = assemble(config)
+    if together.launched():
+        parts = torchrun.joined(parts)
     path = folder()
     console = _console(stderr=as_json)
     progress = Progress(console, parts)

@@ -97,3 +97,15 @@ def test_weights_that_are_gone_are_an_error(tmp_path):
     proposal = Proposal(SMALL.sample(np.random.default_rng(0)), warm_start=7)
     with pytest.raises(MorphogenError, match="the weights of the supernet, trial 7, are gone or damaged"):
         SupernetAccuracy(SMALL, DATA, SKELETON)(proposal, Context(seed=0, warm_start=tmp_path))
+
+
+def test_only_what_learns_logits_has_a_sharpness(tmp_path):
+    paths = partial(Uniform, candidates=2)
+    assert training().relaxes()
+    assert not training(paths).relaxes()
+    with pytest.raises(ValueError, match="Uniform learns no logits: there is no sharpness to record"):
+        training(paths, share=0.0, sharpness=True)
+    with pytest.raises(ValueError, match="Uniform learns no logits: it has no sharpness"):
+        training(paths).sharpness(Context(seed=0, folder=tmp_path), print)
+    with pytest.raises(MorphogenError, match="has no checkpoint of a supernet"):
+        training().sharpness(Context(seed=0, folder=tmp_path), lambda text: None)

@@ -38,6 +38,13 @@ def test_the_rank_correlation_of_two_formulas(tmp_path, factor, tau):
     assert all(context.warm_start is None for _, context in alone.asked)
 
 
+def test_the_price_is_in_seconds_where_they_are_known_and_every_training_is_told(tmp_path):
+    said = []
+    agreement(SPACE, tmp_path, Formula(0.05), Formula(0.1), np.random.default_rng(0), k=3, seconds=7.0, say=said.append)
+    assert said[0].endswith("3 trainings, about 21 s in all")
+    assert ["1 of 3: ", "2 of 3: ", "3 of 3: "] == [line[:8] for line in said[1:]]
+
+
 @pytest.mark.parametrize("k", [1, 26])
 def test_what_cannot_be_ranked_is_refused(tmp_path, k):
     with pytest.raises(ValueError, match=f"k={k} architectures cannot be ranked: expected 2 to 25"):

@@ -60,6 +60,12 @@ def test_a_method_searches_and_retrains(method, tmp_path):
         assert supernet.outcome.found == searched[0].architecture
 
 
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "single-path"])
+def test_every_gradient_method_can_record_the_sharpness(method):
+    training = parts(method, sharpness=True).phases[0].start(())[1]
+    assert training.regime.sharpness
+
+
 OWN = {key: value for key, value in TINY.items() if key != "skeleton"} | {
     "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}}
 }

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from morphogen.nn.network import network
-from morphogen.oneshot import Softmax
-from morphogen.oneshot.curvature import dominant_eigenvalue, sharpness
+from morphogen.oneshot import Controller, Dirichlet, Gumbel, Softmax, Uniform
+from morphogen.oneshot.curvature import Relaxed, dominant_eigenvalue, sharpness
 from morphogen.oneshot.distribution import Step
 from morphogen.spaces.darts import SKELETONS, darts
 
@@ -54,3 +54,19 @@ def test_that_of_a_supernet_is_the_one_of_its_whole_hessian_and_leaves_no_trace(
     eigenvalues = torch.linalg.eigvalsh(torch.cat([torch.cat(row, dim=1) for row in blocks]))
     assert pytest.approx(eigenvalues[eigenvalues.abs().argmax()].item(), rel=1e-3) == found
     assert ["sharpness of the architecture: 60 Hessian-vector products, about 122 passes"] == said
+
+
+@pytest.mark.parametrize("make", [Softmax, Gumbel, Dirichlet])
+def test_what_learns_logits_relaxes_to_the_weights_that_options_have_on_average(make):
+    space = darts(1, ("none", "skip_connect", "max_pool_3x3"))
+    distribution = make(space, generator=generator())
+    assert isinstance(distribution, Relaxed)
+    mixture = distribution.mixture()
+    for name, options in distribution.probabilities().items():
+        assert pytest.approx(options) == {option: weight.item() for option, weight in mixture[name].items()}
+        assert all(weight.requires_grad for weight in mixture[name].values())
+
+
+@pytest.mark.parametrize("make", [Uniform, Controller])
+def test_what_only_samples_does_not(make):
+    assert not isinstance(make(darts(1, ("skip_connect", "max_pool_3x3"))), Relaxed)

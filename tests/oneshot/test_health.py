@@ -73,3 +73,14 @@ def test_a_controller_that_has_settled_or_fails_is_said():
     assert said.startswith("the controller samples almost one architecture only (entropy 0.10 nats, first 4.00)")
     (said,) = warnings({"reward": [(e, 0.4) for e in (1.0, 2.0, 3.0)], "baseline": [(3.0, 0.6)]})
     assert said.startswith("the controller's last rewards (40.0%) are far below their moving average (60.0%)")
+
+
+def test_a_minimum_that_gets_sharp_is_said():
+    def curves(values):
+        return {"sharpness": list(enumerate(values, start=1))}
+
+    (said,) = warnings(curves([0.3] * 5 + [0.5] * 5))
+    assert said.startswith(
+        "the minimum that the architecture sits in gets sharp (largest eigenvalue 0.5 in the last 5 "
+    )
+    assert [] == warnings(curves([0.4] * 5 + [0.5] * 5)) == warnings(curves([0.1] * 4 + [0.5] * 5))

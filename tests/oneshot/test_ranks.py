@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from morphogen.oneshot.ranks import average, mean_number, part, rank, world
+from morphogen.oneshot.ranks import alike, average, decided, mean_number, part, rank, world
 
 PROGRAM = """
 import sys
@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from morphogen.nn.network import network
 from morphogen.oneshot import Controller, Softmax, Uniform
+from morphogen.oneshot.ranks import alike, decided
 from morphogen.oneshot.regime import Regime
 from morphogen.oneshot.supernet import learn
 from morphogen.protocols import Context
@@ -28,6 +29,8 @@ from morphogen.training.recipe import Recipe
 
 torch.set_num_threads(1)
 dist.init_process_group("gloo")
+assert alike(3) and not alike(dist.get_rank())
+assert decided(dist.get_rank() == 0) and not decided(dist.get_rank() == 1)
 folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
 DATA = data("digits").limited(48)
 SPACE = darts(nodes=1, operations=("none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"))
@@ -41,11 +44,12 @@ for name, make in MAKES.items():
     torch.manual_seed(0)
     supernet = network(SPACE, SKELETON)
     distribution = make(SPACE, generator=torch.Generator().manual_seed(1), device=torch.device("cpu"))
-    regime = Regime(Recipe(epochs=2, batch_size=12, lr=0.05, nesterov=False, clip=5.0), calibration=24)
+    regime = Regime(Recipe(epochs=2, batch_size=12, lr=0.05, nesterov=False, clip=5.0), calibration=24,
+                    sharpness=name == "softmax")
     context = Context(seed=5, folder=folder / name)
     learned = learn(supernet, distribution, SPACE, DATA, regime, context, epochs=epochs)
     state = {"network": supernet.state_dict(), "distribution": distribution.state_dict(), "found": learned.found.text}
-    state["metrics"] = learned.metrics
+    state["metrics"], state["curves"] = learned.metrics, learned.curves
     torch.save(state, folder / f"{name}-{dist.get_rank()}.pt")
 dist.destroy_process_group()
 """
@@ -86,6 +90,8 @@ def test_one_process_is_left_alone():
     assert (1, 0) == (world(), rank())
     assert batch is part(batch)
     assert 0.3 == mean_number(0.3)
+    assert alike(3)
+    assert (True, False) == (decided(True), decided(False))
     tensor = torch.ones(2)
     average([tensor, None])
     assert [1.0, 1.0] == tensor.tolist()

@@ -102,6 +102,16 @@ def test_recomputation_changes_no_bit():
     assert plain[0].curves == again[0].curves
 
 
+@pytest.mark.parametrize("name", ["softmax", "gumbel", "dirichlet"])
+def test_recording_the_sharpness_changes_nothing_else(name, tmp_path):
+    plain, recorded = run(name), run(name, tmp_path, regime=Regime(RECIPE, calibration=24, sharpness=True))
+    assert same(plain, recorded)
+    curve = recorded[0].curves.pop("sharpness")
+    assert plain[0].curves == recorded[0].curves
+    assert [1.0, 2.0, 3.0] == [epoch for epoch, _ in curve]
+    assert 3 == len({value for _, value in curve})
+
+
 def test_more_epochs_of_another_trial_equal_going_straight_through(tmp_path):
     first, second = tmp_path / "a", tmp_path / "b"
     run("softmax", first, epochs=1)

@@ -46,12 +46,13 @@ def agreement(
     k: int = 8,
     seed: int = 0,
     device: str = "cpu",
+    seconds: float | None = None,
     say: Callable[[str], None] = print,
 ) -> Agreement:
     """Kendall's tau between accuracies with shared weights and alone, on random architectures.
 
     Yu et al. 2020, "Evaluating the Search Phase of Neural Architecture Search" (arXiv:1902.08142), section 3. The price
-    is said before the first training, and after it the time that is left.
+    is said before the first training, and after each the time that is left.
 
     Args:
         space: Drawn from, without repetition.
@@ -62,7 +63,8 @@ def agreement(
         k: How many.
         seed: Of the trainings; the same for all.
         device: Where.
-        say: Is told the price.
+        seconds: Of one training, where that is known already, for the price.
+        say: Is told the price, and of every training.
 
     Raises:
         ValueError: Fewer than two architectures, or more than the space has.
@@ -72,17 +74,18 @@ def agreement(
     drawn: dict[Architecture, None] = {}
     while len(drawn) < k:
         drawn[space.sample(rng)] = None
-    price = sum(alone.cost(Proposal(a)) for a in drawn)
-    say(f"comparing the supernet with {k} architectures trained alone: {k} trainings, a cost of {price:.3g} in all")
+    cost = sum(alone.cost(Proposal(a)) for a in drawn)
+    price = f"a cost of {cost:.3g} in all" if seconds is None else f"about {k * seconds:.0f} s in all"
+    say(f"comparing the supernet with {k} architectures trained alone: {k} trainings, {price}")
     ours = [
         _accuracy(shared, Proposal(a, warm_start=0), Context(seed, warm_start=supernet, device=device)) for a in drawn
     ]
     theirs: list[float] = []
     started = time.monotonic()
-    for architecture in drawn:
+    for number, (architecture, accuracy) in enumerate(zip(drawn, ours, strict=True), start=1):
         theirs.append(_accuracy(alone, Proposal(architecture), Context(seed, device=device)))
-        if len(theirs) == 1:
-            say(f"one took {time.monotonic() - started:.0f} s, {(k - 1) * (time.monotonic() - started):.0f} s are left")
+        left = (k - number) * (time.monotonic() - started) / number
+        say(f"{number} of {k}: accuracy {theirs[-1]:.4f} alone, {accuracy:.4f} with shared weights; {left:.0f} s left")
     return Agreement(kendall(np.array(ours), np.array(theirs)), tuple(drawn), ours, theirs)
 
 

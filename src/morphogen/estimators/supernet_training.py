@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 
 from morphogen.estimators.complexity import Complexity, suited_skeleton
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.nn.network import network
+from morphogen.oneshot.curvature import Relaxed
 from morphogen.oneshot.distribution import Make
 from morphogen.oneshot.regime import Regime
-from morphogen.oneshot.supernet import learn
+from morphogen.oneshot.supernet import learn, sharpness_of
 from morphogen.protocols import Context, MorphogenError
 from morphogen.space import Architecture, Space
 from morphogen.training.data import Data
@@ -54,12 +56,16 @@ class SupernetTraining:
     skeleton: Any = None
     regime: Regime | None = None
     mixed: Mixed = MixedOp
+    together: ClassVar[bool] = True
+    """Under `torchrun`, all processes train it: see `executors.together`."""
 
     def __post_init__(self) -> None:
         skeleton = suited_skeleton(self.space, self.skeleton, self.data.image, self.data.classes)
         object.__setattr__(self, "skeleton", skeleton)
         object.__setattr__(self, "regime", self.regime or Regime(recipe_for(self.data)))
-        self.make(self.space, generator=torch.Generator(), device=torch.device("cpu"))
+        made = self.make(self.space, generator=torch.Generator(), device=torch.device("cpu"))
+        if self.regime.sharpness and not isinstance(made, Relaxed):  # type: ignore[union-attr]  # set above
+            raise ValueError(f"{type(made).__name__} learns no logits: there is no sharpness to record")
         with torch.device("meta"):
             network(self.space, self.skeleton, self.mixed)
 
@@ -82,6 +88,28 @@ class SupernetTraining:
         assert learned.found is not None
         metrics = {**learned.metrics, **counted(self.space, self.skeleton, learned.found)}
         return Outcome(metrics, learned.curves, learned.found, learned.seconds)
+
+    def relaxes(self) -> bool:
+        """Whether it has logits, and so a sharpness."""
+        return isinstance(self.make(self.space, generator=torch.Generator(), device=torch.device("cpu")), Relaxed)
+
+    def sharpness(self, context: Context, say: Callable[[str], None]) -> float:
+        """Of the architecture's minimum, at the checkpoint in the folder of the context: see `oneshot.curvature`.
+
+        `say` is told the price before anything is computed.
+
+        Raises:
+            ValueError: The distribution learns no logits.
+            MorphogenError: There is no checkpoint, or one of another supernet.
+        """
+        assert self.regime is not None
+        device = torch_device(context.device)
+        with seeded(context.seed, device):
+            distribution = self.make(self.space, generator=torch.Generator().manual_seed(context.seed), device=device)
+            if not isinstance(distribution, Relaxed):
+                raise ValueError(f"{type(distribution).__name__} learns no logits: it has no sharpness")
+            built = network(self.space, self.skeleton, self.mixed)
+            return sharpness_of(built, distribution, self.space, self.data, self.regime, context, say)
 
     def cost(self, proposal: Proposal) -> float:
         """Epochs."""

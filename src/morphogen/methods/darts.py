@@ -23,6 +23,7 @@ def darts(
     arch_lr: float | None = None,
     seeds: int = 1,
     most_skips: int | None = None,
+    sharpness: bool = False,
 ) -> list[Phase]:
     """First-order DARTS: a supernet of weighted sums, weights and architecture by gradient, then discretized.
 
@@ -36,8 +37,9 @@ def darts(
         arch_lr: Of the architecture; by default `architecture_lr(3e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept. The paper takes four.
         most_skips: Stop a supernet before a cell has so many skips.
+        sharpness: Record the sharpness of the architecture's minimum after every epoch.
     """
-    return _darts(setting, first_order, epochs, batch_size, lr, arch_lr, seeds, most_skips)
+    return _darts(setting, first_order, epochs, batch_size, lr, arch_lr, seeds, most_skips, sharpness)
 
 
 def darts_second_order(
@@ -49,6 +51,7 @@ def darts_second_order(
     arch_lr: float | None = None,
     seeds: int = 1,
     most_skips: int | None = None,
+    sharpness: bool = False,
     exact: bool = False,
 ) -> list[Phase]:
     """Second-order DARTS: the architecture learns through one virtual step of the weights.
@@ -63,10 +66,11 @@ def darts_second_order(
         arch_lr: Of the architecture; by default `architecture_lr(3e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept. The paper takes four.
         most_skips: Stop a supernet before a cell has so many skips.
+        sharpness: Record the sharpness of the architecture's minimum after every epoch.
         exact: Take the Hessian-vector product itself, not its finite difference.
     """
     gradient: Gradient = second_order_exact if exact else SecondOrder()
-    return _darts(setting, gradient, epochs, batch_size, lr, arch_lr, seeds, most_skips)
+    return _darts(setting, gradient, epochs, batch_size, lr, arch_lr, seeds, most_skips, sharpness)
 
 
 def _darts(
@@ -78,7 +82,8 @@ def _darts(
     arch_lr: float | None,
     seeds: int,
     most_skips: int | None,
+    sharpness: bool,
 ) -> list[Phase]:
-    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips)
+    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips, sharpness=sharpness)
     make = partial(Softmax, lr=arch_lr or architecture_lr(3e-4, setting.data, regime), gradient=gradient)
     return gradient_method(setting, make, regime, seeds=seeds)

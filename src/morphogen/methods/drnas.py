@@ -21,6 +21,7 @@ def drnas(
     arch_lr: float | None = None,
     seeds: int = 1,
     most_skips: int | None = None,
+    sharpness: bool = False,
 ) -> list[Phase]:
     """DrNAS: DARTS with weights drawn from a learned Dirichlet distribution, which keeps exploring.
 
@@ -34,7 +35,8 @@ def drnas(
         arch_lr: Of the architecture; by default `architecture_lr(6e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept.
         most_skips: Stop a supernet before a cell has so many skips.
+        sharpness: Record the sharpness of the architecture's minimum after every epoch.
     """
-    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips)
+    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips, sharpness=sharpness)
     make = partial(Dirichlet, lr=arch_lr or architecture_lr(6e-4, setting.data, regime))
     return gradient_method(setting, make, regime, seeds=seeds)

@@ -21,6 +21,7 @@ def gdas(
     arch_lr: float | None = None,
     seeds: int = 1,
     most_skips: int | None = None,
+    sharpness: bool = False,
 ) -> list[Phase]:
     """GDAS: one sampled operation runs on each edge, and the gradient reaches its probability.
 
@@ -34,7 +35,8 @@ def gdas(
         arch_lr: Of the architecture; by default `architecture_lr(3e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept.
         most_skips: Stop a supernet before a cell has so many skips.
+        sharpness: Record the sharpness of the architecture's minimum after every epoch.
     """
-    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips)
+    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips, sharpness=sharpness)
     make = partial(Gumbel, lr=arch_lr or architecture_lr(3e-4, setting.data, regime))
     return gradient_method(setting, make, regime, seeds=seeds)

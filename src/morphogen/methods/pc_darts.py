@@ -22,6 +22,7 @@ def pc_darts(
     arch_lr: float | None = None,
     seeds: int = 1,
     most_skips: int | None = None,
+    sharpness: bool = False,
     k: int = 4,
     start: float = 0.3,
 ) -> list[Phase]:
@@ -37,9 +38,12 @@ def pc_darts(
         arch_lr: Of the architecture; by default `architecture_lr(6e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept.
         most_skips: Stop a supernet before a cell has so many skips.
+        sharpness: Record the sharpness of the architecture's minimum after every epoch.
         k: One of how many channels goes through the operations.
         start: The share of the epochs in which only weights learn; 15 of 50 in the paper.
     """
-    regime = Regime(recipe(setting.data, epochs, batch_size, lr), start=start, most_skips=most_skips)
+    regime = Regime(
+        recipe(setting.data, epochs, batch_size, lr), start=start, most_skips=most_skips, sharpness=sharpness
+    )
     make = partial(Softmax, lr=arch_lr or architecture_lr(6e-4, setting.data, regime), edges=True)
     return gradient_method(setting, make, regime, seeds=seeds, mixed=PartialChannels(k))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,21 @@ from morphogen.oneshot.distribution import Step
 from morphogen.oneshot.gradients import loss_of
 from morphogen.oneshot.held import frozen, held
 
-__all__ = ["dominant_eigenvalue", "sharpness"]
+__all__ = ["Relaxed", "dominant_eigenvalue", "sharpness"]
+
+
+@runtime_checkable
+class Relaxed(Protocol):
+    """A distribution that learns logits by gradient, through a mixture of all options."""
+
+    @property
+    def logits(self) -> Mapping[str, nn.Parameter]:
+        """Choice -> alpha, a vector with an entry for each option."""
+        ...
+
+    def mixture(self) -> Mixture:
+        """All options with the weights that they have on average; gradients flow to the logits."""
+        ...
 
 
 def sharpness(

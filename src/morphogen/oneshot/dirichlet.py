@@ -80,6 +80,10 @@ class Dirichlet:
 
         return self._logits.mixture(weights)
 
+    def mixture(self) -> Mixture:
+        """Every option with its mean weight."""
+        return self._logits.mixture(lambda choice, alpha: _concentration(alpha) / _concentration(alpha).sum())
+
     def update(self, step: Step) -> None:
         """One step of Adam on the validation loss of a draw."""
         gradients = first_order(step, lambda: self.sample(step.generator), self._logits.parameters)

@@ -84,6 +84,10 @@ class Gumbel:
             )
         return mixture
 
+    def mixture(self) -> Mixture:
+        """Every option with its probability, without noise: what is sampled, on average."""
+        return self._logits.mixture(lambda choice, logits: logits.softmax(0))
+
     def update(self, step: Step) -> None:
         """One step of Adam on the validation loss of a sample."""
         self.temperature = self.hottest + (self.coldest - self.hottest) * step.progress

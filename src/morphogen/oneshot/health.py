@@ -11,13 +11,32 @@ from morphogen.oneshot.logits import Weights
 from morphogen.space import Architecture
 from morphogen.trial import Curves
 
-__all__ = ["BASELINE", "REWARD", "SKIPS", "SURPRISE", "Rewarded", "Weighing", "health", "most_skips", "warnings"]
+__all__ = [
+    "BASELINE",
+    "ENTROPY",
+    "NONE",
+    "REWARD",
+    "SHARPNESS",
+    "SKIPPED",
+    "SKIPS",
+    "SURPRISE",
+    "Rewarded",
+    "Weighing",
+    "health",
+    "most_skips",
+    "warnings",
+]
 
 SKIPS = frozenset({"skip_connect", "skip", "identity"})
 """Operations without weights that pass their input on."""
 
 SKIPPED, NONE, ENTROPY = "skip_share", "none_weight", "entropy"
 REWARD, BASELINE, SURPRISE = "reward", "baseline", "controller_entropy"
+SHARPNESS = "sharpness"
+
+WINDOW, STEEP = 5, 0.75
+"""Zela et al. 2020 (arXiv:1909.09656), section 5.1: a mean over five epochs that is less than this share of the mean
+five epochs later says that the minimum gets sharp."""
 
 
 @runtime_checkable
@@ -94,6 +113,15 @@ def warnings(curves: Curves) -> list[str]:
             f"the options are still weighed almost alike (entropy {last[ENTROPY]:.3f} of 1): the search has hardly "
             "decided; train longer, or raise the learning rate of the architecture"
         )
+    sharp = [value for _, value in curves.get(SHARPNESS, ())]
+    if len(sharp) >= 2 * WINDOW:
+        before, now = (math.fsum(part) / WINDOW for part in (sharp[-2 * WINDOW : -WINDOW], sharp[-WINDOW:]))
+        if before < STEEP * now:
+            said.append(
+                f"the minimum that the architecture sits in gets sharp (largest eigenvalue {now:.3g} in the last "
+                f"{WINDOW} epochs, {before:.3g} before): discretizing will lose accuracy; stop earlier, or "
+                "regularize more"
+            )
     entropies, rewards = curves.get(SURPRISE, ()), curves.get(REWARD, ())
     if len(entropies) > 1 and entropies[-1][1] < 0.05 * entropies[0][1]:
         said.append(

@@ -20,7 +20,7 @@ from torch import Tensor
 from morphogen.oneshot.distribution import Batch
 from morphogen.protocols import MorphogenError
 
-__all__ = ["average", "barrier", "mean_number", "part", "rank", "world"]
+__all__ = ["alike", "average", "barrier", "decided", "mean_number", "part", "rank", "world"]
 
 
 def world() -> int:
@@ -70,6 +70,22 @@ def mean_number(value: float) -> float:
     tensor = torch.tensor(value, dtype=torch.float64)
     average([tensor])
     return float(tensor)
+
+
+def decided(yes: bool) -> bool:
+    """What the first rank says: clocks differ, and either all go on or none does."""
+    return _first(yes) == 1.0 if world() > 1 else yes
+
+
+def alike(number: int) -> bool:
+    """Whether all ranks have the number that the first one has."""
+    return world() == 1 or mean_number(float(_first(number) == number)) == 1.0
+
+
+def _first(number: float) -> float:
+    word = torch.tensor(float(number), dtype=torch.float64)
+    dist.broadcast(word, 0)
+    return float(word)
 
 
 def barrier() -> None:

@@ -30,6 +30,8 @@ class Regime:
         calibration: Images that running statistics are computed from, for what is judged.
         recompute: Whether cells run again in backward instead of keeping what they computed: about half the memory,
             for about 1.4 times the time.
+        sharpness: Whether the curves have the sharpness of the architecture's minimum: some twenty passes over one
+            batch after every epoch, with the memory of a second-order step. Only where there are logits.
 
     Raises:
         ValueError: A share outside of [0, 1).
@@ -41,6 +43,7 @@ class Regime:
     most_skips: int | None = None
     calibration: int = 256
     recompute: bool = False
+    sharpness: bool = False
 
     def __post_init__(self) -> None:
         for name in ("share", "start"):
@@ -59,7 +62,8 @@ class Learned:
         epochs: Trained.
         metrics: On the validation split: `accuracy` and `loss` of what was found, with the shared weights;
             `supernet_accuracy`, of a mixture.
-        curves: After every epoch: the mixture's `accuracy` and `loss`, `train_loss`, `lr`, and signs of health.
+        curves: After every epoch: the mixture's `accuracy` and `loss`, `train_loss`, `lr`, and signs of health;
+            `sharpness`, where the regime wants it.
         found: What the distribution ends at.
         seconds: All attempts together.
         stopped: Whether `most_skips` ended it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, final
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from morphogen.nn.drop_path import advance
 from morphogen.nn.mixture import Mixture, bind, picks_to_mixture
+from morphogen.oneshot.curvature import Relaxed, sharpness
 from morphogen.oneshot.distribution import Batch, Distribution, Step
-from morphogen.oneshot.health import Weighing, health, most_skips
-from morphogen.oneshot.ranks import average, barrier, part, rank
+from morphogen.oneshot.health import SHARPNESS, Weighing, health, most_skips
+from morphogen.oneshot.ranks import alike, average, barrier, decided, part, rank
 from morphogen.oneshot.recompute import recompute
 from morphogen.oneshot.regime import Learned, Regime, parts
 from morphogen.oneshot.sub_graphs import calibration, judge
@@ -29,7 +30,7 @@ from morphogen.training.device import precision, reseed, torch_device
 from morphogen.training.schedules import warm_up
 from morphogen.training.task import Classification
 
-__all__ = ["learn"]
+__all__ = ["learn", "sharpness_of"]
 
 
 def learn(
@@ -63,18 +64,24 @@ def learn(
         epochs: Up to which epoch; by default the last.
 
     Raises:
-        MorphogenError: The loss became NaN or infinite, or the checkpoint is of another network.
+        MorphogenError: The loss became NaN or infinite, or the checkpoint is of another network; of several
+            processes, not all found the same.
     """
     device = torch_device(context.device)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent in the stubs
     loop = _Loop(network, distribution, space, data, regime, seed=context.seed, device=device)
     learned = loop.resume(context)
+    if not alike(learned.epochs):
+        raise MorphogenError(
+            f"the processes found different checkpoints in {context.folder}: they all have to see the same run folder"
+        )
     epochs = regime.recipe.epochs if epochs is None else epochs
     slowest = 0.0
     while learned.epochs < epochs and not learned.stopped:
         started = time.monotonic()
         # judging what was found at the end takes less than an epoch
-        if learned.epochs and context.deadline is not None and started + slowest > context.deadline:
+        late = context.deadline is not None and started + slowest > context.deadline
+        if learned.epochs and decided(late):
             break
         with recompute(network) if regime.recompute else nullcontext():
             loss = loop.epoch(learned.epochs)
@@ -94,6 +101,37 @@ def learn(
     loop.conclude(learned)
     learned.seconds += time.monotonic() - started
     return learned
+
+
+def sharpness_of(
+    network: nn.Module,
+    distribution: Distribution,
+    space: Space,
+    data: Data,
+    regime: Regime,
+    context: Context,
+    say: Callable[[str], None] | None = None,
+) -> float:
+    """The sharpness that the curves of a supernet have (see `Regime`), of the checkpoint that a trial left.
+
+    Args:
+        network: Built from the space, with any weights.
+        distribution: Over the space, `Relaxed`; its logits are read from the checkpoint.
+        space: Of the architectures.
+        data: As in the training.
+        regime: As in the training.
+        context: Seed and folder of the trial, and a device.
+        say: Is told the price before anything is computed.
+
+    Raises:
+        MorphogenError: There is no checkpoint, or one of another network.
+    """
+    device = torch_device(context.device)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent in the stubs
+    loop = _Loop(network, distribution, space, data, regime, seed=context.seed, device=device)
+    if loop.resume(context).epochs == 0:
+        raise MorphogenError(f"{context.folder} has no checkpoint of a supernet, or only a damaged one")
+    return loop.sharpness(say)
 
 
 @final
@@ -200,7 +238,17 @@ class _Loop:
         generator = torch.Generator().manual_seed(self.seed)
         mixture = _detached(self.distribution.draw(generator)[0])
         metrics = judge(self.network, mixture, self.data, self.calibration[:2], str(self.device))
-        return {**metrics, **health(self.distribution)}
+        signs = {**metrics, **health(self.distribution)}
+        return {**signs, SHARPNESS: self.sharpness()} if self.regime.sharpness else signs
+
+    def sharpness(self, say: Callable[[str], None] | None = None) -> float:
+        """Of the mean mixture, on one batch that is the same after every epoch."""
+        assert isinstance(self.distribution, Relaxed)
+        self.network.train()
+        batch = next(self.valid.in_order())
+        generator = torch.Generator().manual_seed(self.seed)
+        step = Step(self.network, self.optimizer, batch, lambda: batch, 0, False, generator, self.task.loss)
+        return sharpness(step, self.distribution.mixture, list(self.distribution.logits.values()), say=say)
 
     def watch(self, learned: Learned) -> None:
         """Stop, with the last architecture that was sound, where skips take over."""
