@@ -69,6 +69,12 @@ class TestRay(ExecutorSuite):
         made: Executor = Ray(workers)
         return made
 
+    def test_a_cancelled_trial_does_not_keep_the_others(self, executor):
+        try:
+            super().test_a_cancelled_trial_does_not_keep_the_others(executor)
+        except Died:  # Ray kills a worker, in which the next trial may just have begun: a study tries that again
+            super().test_a_cancelled_trial_does_not_keep_the_others(executor)
+
 
 def test_a_worker_that_is_killed_is_a_death_and_the_others_go_on(executor, tmp_path):
     killed, other = start(executor, trials.sleeps, folder=tmp_path / "0"), start(executor, trials.finds)
