@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,17 @@ def logits(output: Any) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-class NetworkLaws:
+class NetworkLaws(ABC):
     """Subclass and say how to make the space, and with which skeletons (small ones, of three classes)."""
 
     learning_rate = 0.01
 
-    def make(self) -> Space:
-        raise NotImplementedError
+    @abstractmethod
+    def make(self) -> Space: ...
 
+    @abstractmethod
     def small(self, image: tuple[int, int, int], classes: int) -> list[Any]:
         """A small skeleton for each preset."""
-        raise NotImplementedError
 
     def test_it_builds_on_the_meta_device(self) -> None:
         space = self.make()

@@ -1,5 +1,6 @@
 """Data in .npz files: what works, and one line for everything that does not."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,16 @@ def test_files_that_are_missing_torn_or_something_else_are_said_in_one_line(tmp_
     np.save(tmp_path / "single.npy", X)
     damaged = bytearray(whole)
     damaged[150] ^= 255
+    locked = bytearray(whole)
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        for found in re.finditer(re.escape(header), whole):
+            locked[found.start() + flags] |= 1  # encrypted
     contents = {
         "text": b"not a data file",
         "empty": b"",
         "torn": whole[: len(whole) // 2],
         "damaged": bytes(damaged),
+        "locked": bytes(locked),
         "single": (tmp_path / "single.npy").read_bytes(),
     }
     for name, content in contents.items():

@@ -89,7 +89,7 @@ def of_named(which: Named, batch_size: int = 64, *, layers: bool = False) -> dic
                 {"name": r.name, "kind": r.kind, "output": list(r.output), "params": r.params, "macs": r.macs}
                 for r in rows
             ]
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         raise MorphogenError(f"the network cannot be counted on shapes alone: {_line(error)}") from error
     return found
 
@@ -125,7 +125,7 @@ def of_space(
         built = _on_meta(lambda architecture=architecture: network(space.fix(architecture), skeleton))  # type: ignore[misc]
         try:
             rows.append(of_network(built, image, batch_size))
-        except (RuntimeError, NotImplementedError) as error:
+        except RuntimeError as error:
             raise MorphogenError(f"{architecture.text} cannot be counted on shapes alone: {_line(error)}") from error
     measures = [name for name in rows[0] if name != "batch_size"]
     return {

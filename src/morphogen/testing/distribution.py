@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ __all__ = ["DistributionSuite"]
 IMAGE, CLASSES = (1, 8, 8), 4
 
 
-class DistributionSuite:
+class DistributionSuite(ABC):
     """Subclass and say how to make the distribution.
 
     `space` is what it is over, `skeleton` what the supernet is built with; images of 8x8 with one channel, 4 classes.
@@ -30,9 +31,9 @@ class DistributionSuite:
     space: Space = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3"))
     skeleton: Any = replace(SKELETONS["search"], image=IMAGE, classes=CLASSES, channels=4, cells=2, reductions=(1,))
 
+    @abstractmethod
     def make(self, space: Space, *, generator: torch.Generator, device: torch.device) -> Distribution:
         """A new distribution."""
-        raise NotImplementedError("a subclass of DistributionSuite makes its distribution")
 
     def test_draws_are_mixtures_of_the_space(self) -> None:
         for mixture in self._draws(5):

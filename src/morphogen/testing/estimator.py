@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from morphogen.protocols import Context, Estimator
@@ -13,16 +14,16 @@ from morphogen.trial import Outcome, Proposal
 __all__ = ["EstimatorSuite"]
 
 
-class EstimatorSuite:
+class EstimatorSuite(ABC):
     """Subclass; say how to make the estimator and a proposal that it can judge."""
 
+    @abstractmethod
     def make(self) -> Estimator:
         """The estimator."""
-        raise NotImplementedError("a subclass of EstimatorSuite makes its estimator")
 
+    @abstractmethod
     def proposal(self) -> Proposal:
         """Something that it can judge, quickly."""
-        raise NotImplementedError("a subclass of EstimatorSuite makes a proposal")
 
     def test_equal_runs_give_equal_metrics_except_the_measured_ones(self, tmp_path: Path) -> None:
         outcomes = [self._judge(self.make(), tmp_path / str(i)) for i in range(2)]

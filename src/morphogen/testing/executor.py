@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
@@ -156,12 +157,12 @@ def drain(executor: Executor, futures: Collection[Future[Outcome]], timeout: flo
         left -= done
 
 
-class ExecutorSuite:
+class ExecutorSuite(ABC):
     """Subclass and say how to make the executor."""
 
+    @abstractmethod
     def make(self, workers: int) -> Executor:
         """A new executor, with as many workers as it can have up to so many."""
-        raise NotImplementedError("a subclass of ExecutorSuite makes its executor")
 
     @pytest.fixture
     def executor(self) -> Any:

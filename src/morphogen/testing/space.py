@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -13,14 +14,14 @@ from morphogen.space import Space
 __all__ = ["SpaceSuite"]
 
 
-class SpaceSuite:
+class SpaceSuite(ABC):
     """Subclass and say how to make the space. `draws` is how many architectures each law is tried on."""
 
     draws = 50
 
+    @abstractmethod
     def make(self) -> Space:
         """The space."""
-        raise NotImplementedError("a subclass of SpaceSuite makes its space")
 
     def test_an_architecture_survives_text_json_and_pickle(self) -> None:
         space = self.make()

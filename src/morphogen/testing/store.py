@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ BODIES: tuple[Mapping[str, Any], ...] = (
 )
 
 
-class StoreSuite:
+class StoreSuite(ABC):
     """Subclass and say how to open the store.
 
     `durable` says whether a store that is opened again has what was appended before, and is leased to one writer.
@@ -29,9 +30,9 @@ class StoreSuite:
 
     durable = True
 
+    @abstractmethod
     def make(self, folder: Path) -> Store:
         """Open the store that is in a folder, which is new or has been written by an earlier one."""
-        raise NotImplementedError("a subclass of StoreSuite opens its store")
 
     def test_events_come_back_equal_and_in_order(self, tmp_path: Path) -> None:
         store = self.make(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,7 +43,7 @@ def run(
     return study
 
 
-class StrategySuite:
+class StrategySuite(ABC):
     """Subclass and say how to make the strategy.
 
     `trials` is how many a run asks for (a strategy may end earlier), `table` what they are judged on.
@@ -51,9 +52,9 @@ class StrategySuite:
     trials = 60
     table: Table = ToyTable()
 
+    @abstractmethod
     def make(self, space: Space) -> Strategy:
         """A new strategy for a space."""
-        raise NotImplementedError("a subclass of StrategySuite makes its strategy")
 
     def test_two_runs_with_the_same_seed_are_equal(self) -> None:
         first, again = (self._proposals(self._run(seed=0)) for _ in range(2))

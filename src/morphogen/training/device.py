@@ -22,7 +22,7 @@ def torch_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise MorphogenError(
             f"device '{name}' cannot be used here ({reason}): use 'cpu', or one that torch finds"

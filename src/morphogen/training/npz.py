@@ -37,7 +37,7 @@ def npz(path: Path, split_seed: int = 0) -> Data:
         KeyError,
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
-        NotImplementedError,
+        RuntimeError,  # of a password, or a compression that Python does not know
     ) as error:
         raise MorphogenError(f"{path} is not a .npz file of plain arrays: {_line(error)}") from None
     names = [str(n) for n in arrays.pop("class_names", ())]

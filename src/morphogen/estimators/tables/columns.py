@@ -49,7 +49,7 @@ class Columns:
         self.path = path
         try:
             self.names, self._read = openers[path.suffix](path)
-        except (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, NotImplementedError) as error:
+        except (OSError, ValueError, EOFError, csv.Error, zipfile.BadZipFile, RuntimeError) as error:
             raise MorphogenError(f"{path} cannot be read as {path.suffix}: {_line(error)}") from None
         self._kept: dict[str, Values] = {}
         self.rows: int | None = None
@@ -71,7 +71,7 @@ class Columns:
             )
         try:
             values = self._read(name)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, RuntimeError) as error:
             raise MorphogenError(f"{self.path}: column '{name}' cannot be read: {_line(error)}") from None
         if values.ndim == 0:
             raise MorphogenError(f"{self.path}: column '{name}' is a single value, expected one an architecture")
