@@ -417,7 +417,7 @@ def _run(config: Config, folder: Any, as_json: bool) -> None:
     )
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = run.proceed(path, config, parts, progress, progress.hear)
+        result = run.proceed(path, config, parts, progress, progress.hear, progress.ranked)
     except KeyboardInterrupt:
         progress.close()
         console.print(

@@ -7,6 +7,7 @@ import pytest
 
 from morphogen.estimators.toy import ToyTable
 from morphogen.predictors.recurrent import Ensemble
+from morphogen.predictors.validation import cross_validated
 from morphogen.protocols import Strategy
 from morphogen.space import Architecture, Choice, Cost, Limit, Space, When
 from morphogen.strategies.deduplicated import Deduplicated
@@ -236,3 +237,12 @@ def test_it_runs_to_its_end_in_a_study() -> None:
     strategy = Progressive(table.space, beam=10, predictor=Ensemble(table.space, steps=20))
     trials = run(strategy, table, 100).told
     assert [sum(a["depth"] == d for a in architectures(trials)) for d in "345"] == [10, 10, 10]
+
+
+def test_its_predictor_of_losses_orders_what_it_was_not_shown() -> None:
+    space = cells(2, 4)
+    score, rng = additive(space), np.random.default_rng(0)
+    some = list(dict.fromkeys(space.sample(rng) for _ in range(60)))
+    losses = np.array([10 - 30 * score(a) for a in some])
+    found = cross_validated(Progressive(space).surrogate, some, losses, rng)
+    assert found.kendall > 0.5

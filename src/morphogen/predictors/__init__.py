@@ -7,7 +7,7 @@ pairs and gives a mean and a standard deviation for others. Strategies take any 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ EXPORTS = {
     "Ranked": "ranked",
     "WeisfeilerLehman": "encodings",
 }
-__all__ = ["Encoding", "Predictor", *EXPORTS]  # noqa: PLE0604 - the table is the list
+__all__ = ["Encoding", "Predictive", "Predictor", *EXPORTS]  # noqa: PLE0604 - the table is the list
 __getattr__, __dir__ = lazy(__name__, EXPORTS)
 
 
@@ -57,4 +57,13 @@ class Predictor(Protocol):
         Raises:
             ValueError: Nothing was fitted.
         """
+        ...
+
+
+@runtime_checkable
+class Predictive(Protocol):
+    """A strategy that proposes what a predictor likes; how well that one ranks is then told while it searches."""
+
+    def surrogate(self) -> Predictor:
+        """A new one of the kind that it asks, which has learned nothing; what is predicted are losses."""
         ...

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from morphogen.predictors import Predictor
 from morphogen.space import Architecture
 
-__all__ = ["RankCorrelation", "cross_validated", "out_of_fold"]
+__all__ = ["RankCorrelation", "Ranked", "cross_validated", "out_of_fold"]
 
 Array = NDArray[np.float64]
 
@@ -29,6 +29,32 @@ class RankCorrelation:
 
     kendall: float
     spearman: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A rank correlation in the course of a search.
+
+    Args:
+        trials: So many had worked.
+        of: So many were divided into folds: the latest at the fullest fidelity.
+        kendall: As in `RankCorrelation`.
+        spearman: As in `RankCorrelation`.
+    """
+
+    trials: int
+    of: int
+    kendall: float
+    spearman: float
+
+    @property
+    def text(self) -> str:
+        """In a sentence."""
+        return (
+            f"after {self.trials} trials the predictor orders {self.of} that it was not shown (5 folds) with "
+            f"Kendall's tau {self.kendall:.2f} (1: as measured, 0: no relation)"
+        )
 
 
 def out_of_fold(

@@ -12,6 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from morphogen.objective import Objective, best
+from morphogen.predictors.validation import Ranked
 from morphogen.report.verdict import Arm, Verdict, compare
 from morphogen.space import Architecture, Space
 from morphogen.trial import Trial
@@ -71,6 +72,7 @@ class RunRecord:
         random: The phases of the random arm at equal budget.
         retrained_search: Per finalist of the search, winner first, the accuracies of its retraining, one a seed.
         retrained_random: The same for the random arm.
+        ranks: How well the predictor of the strategy ordered what it was not shown, in the course of the search.
         metric: Of the retraining.
         margin: The smallest difference in it that matters.
         seed: Of the run.
@@ -92,6 +94,7 @@ class RunRecord:
     random: Sequence[str] = ("random",)
     retrained_search: Sequence[Sequence[float]] = ()
     retrained_random: Sequence[Sequence[float]] = ()
+    ranks: Sequence[Ranked] = ()
     metric: str = "accuracy"
     margin: float = 0.002
     seed: int = 0

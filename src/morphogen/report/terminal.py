@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
@@ -77,6 +78,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
             for row in record.rows
         ],
         "verdict": record.verdict.json,
+        **({"predictor": [asdict(rank) for rank in record.ranks]} if record.ranks else {}),
         "warnings": list(record.warnings),
     }
 
@@ -91,6 +93,7 @@ def _facts(record: RunRecord) -> list[str]:
         lines.append(f"best trial of the search: {best.id}, {record.objective.metric} {value}")
     elif record.search:
         lines.append("no trial of the search worked")
+    lines += [rank.text for rank in record.ranks[-1:]]
     return lines
 
 

@@ -22,6 +22,7 @@ from morphogen.report.record import Row, RunRecord
 from morphogen.report.verdict import Verdict
 from morphogen.runs import run
 from morphogen.runs.assembly import Parts
+from morphogen.runs.ranking import Ranking
 from morphogen.space import Architecture
 from morphogen.trial import Trial
 
@@ -219,6 +220,7 @@ def _record(
         winner=winner.architecture,
         retrained_search=_retrained(parts, trials, SEARCH),
         retrained_random=_retrained(parts, trials, RANDOM),
+        ranks=Ranking.read(folder),
         metric=metric,
         seed=config.seed,
         settings=config.model_dump(mode="json", exclude_none=True),

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from morphogen.objective import best
+from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event
 from morphogen.runs.assembly import Parts
 from morphogen.study import Study
@@ -89,6 +90,10 @@ class Progress:
         self._heard = now
         told = ", ".join(f"{escape(name)} {value:.4g}" for name, value in list(metrics.items())[:4])
         self._write(f"[bold]{escape(self._phase or 'trial')}[/bold] · trial {trial}, epoch {step:g}: {told}")
+
+    def ranked(self, found: Ranked) -> None:
+        """How well the predictor does is said whenever there is news of it."""
+        self._say(escape(found.text))
 
     def _write(self, line: str) -> None:
         if self.console.is_terminal:

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from morphogen import config as configuration
 from morphogen.config import Config
 from morphogen.objective import best
+from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event, MorphogenError, Resources
 from morphogen.runs import earlier
 from morphogen.runs.assembly import Parts, assemble, nameless
+from morphogen.runs.ranking import Ranking
 from morphogen.runs.rehearsal import Rehearsal
 from morphogen.runs.tally import Tally
 from morphogen.space import Space
@@ -164,7 +166,12 @@ def new_folder(config: Config) -> Path:
 
 
 def proceed(
-    folder: Path, config: Config, parts: Parts, watch: Watcher | None = None, listen: Listener | None = None
+    folder: Path,
+    config: Config,
+    parts: Parts,
+    watch: Watcher | None = None,
+    listen: Listener | None = None,
+    ranked: Callable[[Ranked], None] | None = None,
 ) -> Result:
     """Run all phases of a run folder, from what is recorded to the end, then conclude."""
     from morphogen.runs.conclusion import conclude
@@ -194,9 +201,13 @@ def proceed(
             )
             study.listener = listen
             count = tally.keeping(folder)
+            ranking = Ranking(parts, config.seed, folder, Ranking.read(folder))
 
             def saw(event: Event) -> None:
                 count(event)
+                found = ranking(study, event)
+                if found is not None and ranked is not None:
+                    ranked(found)
                 if watch is not None:
                     watch(study, event)
 
@@ -221,7 +232,7 @@ def proceed(
 def _nothing_worked(told: Sequence[Trial]) -> str:
     errors = [t.outcome.error for t in told if t.outcome is not None and t.outcome.error is not None]
     if not errors:
-        return "no trial came to an end: the time was too short"
+        return "no trial came to an end, the time was too short: give a longer --budget, or cheaper trials, such as --set training.epochs=4"
     return f"no trial worked out of {len(told)}; the first failed with: {errors[0].splitlines()[0]}"
 
 

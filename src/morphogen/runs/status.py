@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -12,9 +12,11 @@ from rich.table import Table
 
 from morphogen.config import Config
 from morphogen.objective import Objective
+from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event, Store
 from morphogen.runs import run
 from morphogen.runs.assembly import assemble
+from morphogen.runs.ranking import Ranking
 from morphogen.runs.tally import Tally
 from morphogen.store import open as open_store
 from morphogen.study import recorded
@@ -34,7 +36,8 @@ def status(folder: Path, last: int | None = 10) -> Status:
         listed = recorded(events, parts.space, parts.objectives, parts.limits)
     finally:
         store.close()
-    return Status(folder, config, parts.objectives, tally, listed if last is None else listed[-last:] if last else [])
+    shown = listed if last is None else listed[-last:] if last else []
+    return Status(folder, config, parts.objectives, tally, shown, Ranking.read(folder))
 
 
 def _end(store: Store, events: int, trials: int) -> list[Event]:
@@ -58,6 +61,8 @@ class Status:
     tally: Tally
     listed: list[Trial]
     """The trials to list."""
+    ranking: list[Ranked]
+    """How well the strategy's predictor ordered what it was not shown."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -79,6 +84,7 @@ class Status:
             **{key: sum(p[key] for p in phases.values()) for key in ("asked", "finished", "failed")},
             "concluded": (self.folder / "result.json").is_file(),
             "phases": phases,
+            **({"predictor": [asdict(r) for r in self.ranking]} if self.ranking else {}),
         }
 
     @property
@@ -98,6 +104,8 @@ class Status:
                 escape(name), *numbers, "" if metric is None else f"{float(metric):.4f} (trial {p['best']['id']})"
             )
         console.print(phases)
+        if self.ranking:
+            console.print(self.ranking[-1].text, markup=False, soft_wrap=True)
         trials = Table("trial", "phase", "state", self.objectives[0].metric, "seconds", "architecture", box=None)
         for t in self.listed:
             state = "running or waiting" if t.outcome is None else "failed" if t.failed else "finished"

@@ -66,6 +66,10 @@ class Bananas:
         if len(self.told) % self.every == 0 or len(self.told) == self.startup:
             self.seeds.append(int(rng.integers(2**63)))
 
+    def surrogate(self) -> MlpEnsemble:
+        """The ensemble."""
+        return MlpEnsemble(self.space)
+
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
         taken = self.seen | {self.space.identity(t.architecture) for t in pending if t.architecture is not None}
         trials = fullest(self.told, self.startup)
@@ -108,7 +112,7 @@ class Bananas:
         if key not in self._cache:
             known = trials[:count]
             values = squashed(known)[-self.points :]
-            ensemble = MlpEnsemble(self.space)
+            ensemble = self.surrogate()
             architectures = [t.architecture for t in known[-self.points :] if t.architecture is not None]
             ensemble.fit(architectures, values, np.random.default_rng(self.seeds[-1]))
             self._cache.clear()

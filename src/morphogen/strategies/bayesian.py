@@ -9,6 +9,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from morphogen.predictors.gaussian_process import GaussianProcess
 from morphogen.predictors.layout import layout
 from morphogen.space import Architecture, Space
 from morphogen.strategies.acquisition import Candidates, log_expected_improvement, most_promising, squashed
@@ -59,6 +60,10 @@ class Bayesian:
 
     def tell(self, trial: Trial, rng: np.random.Generator) -> None:
         self.told.tell(trial)
+
+    def surrogate(self) -> GaussianProcess:
+        """The same kernel; its parameters are fitted to all that it is shown."""
+        return GaussianProcess(self.space)
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
         return self.told.ask(pending, self._most_promising, rng)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from morphogen.pareto import crowding
-from morphogen.predictors.gaussian_process import Posterior
+from morphogen.predictors.gaussian_process import GaussianProcess, Posterior
 from morphogen.predictors.layout import layout
 from morphogen.space import Architecture, Space
 from morphogen.strategies.acquisition import Candidates, flattened, most_promising, representative
@@ -71,6 +71,10 @@ class Ehvi:
 
     def tell(self, trial: Trial, rng: np.random.Generator) -> None:
         self.told.tell(trial)
+
+    def surrogate(self) -> GaussianProcess:
+        """That of the first objective, with the first kernel; its parameters are fitted to all that it is shown."""
+        return GaussianProcess(self.space)
 
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
         return self.told.ask(pending, self._most_promising, rng)

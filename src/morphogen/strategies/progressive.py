@@ -120,6 +120,10 @@ class Progressive:
             points = (self.space.architecture(a.picks) for a in self.levels[0].enumerate())
             self.queue = list(self._distinct(points, None))
 
+    def surrogate(self) -> _OfLosses:
+        """Its predictor, of losses instead of accuracies."""
+        return _OfLosses(self._learner)
+
     def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
         running = [t for t in pending if t.proposal.origin.get("level") == self.level]
         at = len(self.current) + len(running)
@@ -194,8 +198,11 @@ class Progressive:
         if low < 0 or high > 1:
             targets = (targets - low) / (high - low) if high > low else np.full(len(targets), 0.5)
         architectures = [a for t in self.told if (a := t.proposal.architecture) is not None]
-        predictor = self.predictor or Ensemble(self.space)
-        return predictor.fit(architectures, targets, rng, first=self.level == 1)
+        return self._learner.fit(architectures, targets, rng, first=self.level == 1)
+
+    @property
+    def _learner(self) -> Predictor:
+        return self.predictor or Ensemble(self.space)
 
     def _extended(self, parents: Sequence[Architecture]) -> Iterator[States]:
         """For each parent, all its extensions; parents with the same open choices share their enumeration."""
@@ -235,3 +242,25 @@ class Progressive:
                 yield architecture
                 if len(seen) == most:
                     return
+
+
+@final
+@dataclass
+class _OfLosses:
+    """A predictor of accuracies, as one of losses: the least loss that it is shown counts as 1, the largest as 0."""
+
+    predictor: Predictor
+    _predicted: Callable[[Sequence[Architecture]], NDArray[np.float64]] | None = field(default=None, init=False)
+    _range: tuple[float, float] = field(default=(0.0, 1.0), init=False)
+
+    def fit(self, architectures: Sequence[Architecture], values: NDArray[np.float64], rng: np.random.Generator) -> None:
+        worst, span = float(values.max()), float(np.ptp(values)) or 1.0
+        self._range = worst, span
+        self._predicted = self.predictor.fit(architectures, (worst - values) / span, rng, first=False)
+
+    def predict(self, architectures: Sequence[Architecture]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self._predicted is None:
+            raise ValueError("the predictor was not fitted: call fit(architectures, values, rng) first")
+        worst, span = self._range
+        mean = worst - span * self._predicted(architectures)
+        return mean, np.zeros_like(mean)  # of how sure it is, it says nothing

@@ -15,6 +15,7 @@ from morphogen.estimators.tabular import Table, Tabular
 from morphogen.estimators.toy import ToyTable
 from morphogen.executors import Virtual
 from morphogen.objective import judge
+from morphogen.predictors import Predictive
 from morphogen.protocols import Context, Event, Phase, Stop, Strategy
 from morphogen.space import Space
 from morphogen.store import Memory
@@ -105,6 +106,18 @@ class StrategySuite(ABC):
         for trial in self._run().trials:
             text = json.dumps(trial.proposal.json, allow_nan=False)
             assert trial.proposal == Proposal.from_json(json.loads(text), space)
+
+    def test_what_it_asks_about_architectures_can_be_asked_alone(self) -> None:
+        strategy, told = self.make(self.table.space), self._run().told
+        if not isinstance(strategy, Predictive):
+            return
+        architectures = list(dict.fromkeys(a for t in told if (a := t.architecture) is not None))
+        losses = {t.architecture: t.loss for t in told}
+        values, model = np.array([losses[a] for a in architectures]), strategy.surrogate()
+        model.fit(architectures, values, np.random.default_rng(0))
+        mean, deviation = model.predict(architectures)
+        assert np.isfinite(mean).all()
+        assert (deviation >= 0).all()
 
     def test_failed_trials_do_not_stop_it(self) -> None:
         strategy = self.make(self.table.space)
