@@ -202,6 +202,56 @@ def test_past_its_time_a_phase_gives_up_what_runs() -> None:
     assert [] == s.trials
 
 
+@dataclass
+class Stuck:
+    """Finishes so many trials; the others it never does."""
+
+    finishes: int
+    workers: int = 2
+    given: list[Future[Outcome]] = field(default_factory=list)
+
+    def submit(self, estimator: Calls, proposal: Proposal, context: Context) -> Future[Outcome]:
+        self.given.append(Future())
+        if len(self.given) <= self.finishes:
+            self.given[-1].set_result(Outcome({"accuracy": 0.5}, seconds=1.0))
+        return self.given[-1]
+
+    def wait(self, futures: Collection[Future[Outcome]], timeout: float | None = None) -> set[Future[Outcome]]:
+        return {f for f in futures if f.done()}
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Declared:
+    """The first trial is the longest on the logical clock."""
+
+    measured: frozenset[str] = frozenset()
+
+    def __call__(self, proposal: Proposal, context: Context) -> Outcome:
+        raise AssertionError("the executor answers")
+
+    def cost(self, proposal: Proposal) -> float:
+        return 10.0 - float(proposal.origin["place"])
+
+
+def test_what_is_finished_when_time_runs_out_counts_whatever_is_waited_for_on_the_logical_clock() -> None:
+    proposals = [Proposal(TABLE.space.sample(np.random.default_rng(i)), origin={"place": i}) for i in range(3)]
+    phase = Phase("search", lambda told: (Each(proposals), Declared()), lambda told: Stop(until=0.2))
+    store = Memory()
+    s = study(Stuck(finishes=1), store, slots=3)
+    assert [0] == [t.id for t in s.run_phase(phase)]
+    assert {"search"} == s.stopped_early
+    again = study(Stuck(finishes=0), store, slots=3)
+    assert [0] == [t.id for t in again.run_phase(phase)]
+
+
+def test_a_phase_may_wait_longer_for_its_first_trial_and_then_gives_up_what_runs() -> None:
+    s = study(Virtual(2), slots=2)
+    assert 1 == len(s.run_phase(random_phase(1000, until=0.0, first=600.0)))
+    assert [] == study(Virtual(2), slots=2).run_phase(random_phase(1000, until=0.0, first=0.0))
+
+
 def test_the_checkpoints_of_all_but_the_best_trials_are_dropped(tmp_path: Path) -> None:
     @dataclass
     class Saving:

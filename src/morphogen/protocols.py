@@ -173,12 +173,15 @@ class Stop:
         seconds: The most seconds that its trials may take together, those that are not told yet reckoned at the mean.
         each: The seconds of a trial as long as none is told; 0: not known.
         until: The study's `elapsed` at which the phase ends whatever runs; what was not told by then is given up.
+        first: As `until`, as long as nothing is told: a phase that everything else is built on waits for one trial, and
+            takes what that one has by then.
         partial: Whether a trial that `until` would cut short may count with what it has by then (its `context.deadline`).
     """
 
     trials: int | None = None
     seconds: float | None = None
     until: float | None = None
+    first: float | None = None
     partial: bool = False
     each: float = 0.0
 

@@ -131,7 +131,9 @@ class Study:
     def run_phase(self, phase: Phase) -> list[Trial]:
         """Run one phase to its end; its trials, in the order of telling."""
         strategy, estimator = phase.start(tuple(self.told))
-        stop = phase.stop(tuple(self.told))
+        stop = usual = phase.stop(tuple(self.told))
+        if usual.first is not None:
+            stop = replace(usual, until=usual.first, partial=True)
         told: list[Trial] = []
         pending: dict[int, Trial] = {}
         clock: list[tuple[float, int]] = []
@@ -163,6 +165,7 @@ class Study:
             self.trials[id] = trial
             told.append(trial)
             self.told.append(trial)
+            stop = usual
             strategy.tell(trial, self._rng(id, TELL))
             self._tidy(trial, pending.values(), best, phase.keep)
         return told
@@ -242,14 +245,17 @@ class Study:
     # --- finishing ------------------------------------------------------------------------------------------------
 
     def _first(self, clock: list[tuple[float, int]], pending: dict[int, Trial], stop: Stop) -> tuple[float, int] | None:
-        """The trial to tell next, once its outcome is there; None where the phase's time ran out before."""
+        """The trial to tell next, once its outcome is there; None where the phase's time ran out and nothing is."""
         if self.order == "logical":
-            now, id = clock[0]
-            while id not in self._outcomes:
+            while clock[0][1] not in self._outcomes:
                 if not self._collect(stop):
-                    return None
-            heapq.heappop(clock)
-            return now, id
+                    # nobody is asked any more, so that the order no longer matters: what is finished counts
+                    finished = min((entry for entry in clock if entry[1] in self._outcomes), default=None)
+                    if finished is not None:
+                        clock.remove(finished)
+                        heapq.heapify(clock)
+                    return finished
+            return heapq.heappop(clock)
         while (first := next((id for id in self._arrived if id in pending), None)) is None:
             if not self._collect(stop):
                 return None

@@ -96,9 +96,14 @@ class Plan:
         """The elapsed seconds at which a share of the search's own time is over."""
         return self.until(share * (ARMS / 2 if self.control else ARMS))
 
+    def first(self) -> float | None:
+        """The elapsed seconds until which the search waits for its first trial: the time of the finalists is left."""
+        return self.until(FIRST)
 
-ARMS, BASELINES = 0.56, 0.66
-"""Shares of the rest at which the arms and the baselines end. What one leaves over, the next ones have."""
+
+ARMS, FIRST, BASELINES = 0.56, 0.6, 0.66
+"""Shares of the rest at which the arms end, the first trial of a search at the latest, and the baselines. What one leaves
+over, the next ones have."""
 
 MORE = 10
 """Times as many seeds of the finalists, while there is time left."""
@@ -107,7 +112,7 @@ MORE = 10
 def black_box(strategy: Callable[[Space], Strategy], space: Space, judges: Judges, plan: Plan) -> list[Phase]:
     """Search, then all that makes its result trustworthy."""
     return [
-        search(strategy, space, judges.search, plan.trials, plan.searching()),
+        search(strategy, space, judges.search, plan.trials, plan.searching(), plan.first()),
         *conclusion(space, judges, plan),
     ]
 

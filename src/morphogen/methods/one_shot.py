@@ -90,6 +90,6 @@ def gradient_method(
     training = SupernetTraining(setting.space, setting.data, make, setting.skeletons["search"], regime, mixed)
     return [
         supernet(training, seeds, plan.searching(0.85)),
-        found(judges.search, plan.searching()),
+        found(judges.search, plan.searching(), plan.first()),
         *conclusion(setting.space, judges, plan),
     ]

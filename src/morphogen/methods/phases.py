@@ -38,9 +38,12 @@ def search(
     estimator: Estimator,
     trials: int | None,
     until: float | None = None,
+    first: float | None = None,
 ) -> Phase:
-    """The search arm: a strategy until it has its trials, or its time is over."""
-    return Phase(SEARCH, lambda told: (strategy(space), estimator), lambda told: Stop(trials=trials, until=until))
+    """The search arm: a strategy until it has its trials, or its time is over; `first` is that of the first trial."""
+    return Phase(
+        SEARCH, lambda told: (strategy(space), estimator), lambda told: Stop(trials=trials, until=until, first=first)
+    )
 
 
 def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None) -> Phase:
@@ -55,14 +58,14 @@ def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None) -
     )
 
 
-def found(estimator: Estimator, until: float | None = None) -> Phase:
+def found(estimator: Estimator, until: float | None = None, first: float | None = None) -> Phase:
     """The search arm of a method whose supernets name an architecture each: these, each once, judged on their own."""
 
     def start(told: Sequence[Trial]) -> tuple[Strategy, Estimator]:
         proposals = [Proposal(t.architecture, origin={"supernet": t.id}) for t in finalists(told, SUPERNET, len(told))]
         return Each(proposals), estimator
 
-    return Phase(SEARCH, start, lambda told: Stop(until=until))
+    return Phase(SEARCH, start, lambda told: Stop(until=until, first=first))
 
 
 def random_arm(space: Space, estimator: Estimator, until: float | None = None) -> Phase:

@@ -83,7 +83,7 @@ def single_path(
 
     return [
         supernet(training, until=plan.searching(0.7)),
-        Phase(SEARCH, start, lambda told: Stop(trials=plan.trials, until=plan.searching())),
+        Phase(SEARCH, start, lambda told: Stop(trials=plan.trials, until=plan.searching(), first=plan.first())),
         *conclusion(space, setting.judges, plan),
     ]
 
