@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -53,5 +55,31 @@ def test_it_is_ended_with_the_run(tmp_path: Path) -> None:
     rehearsal.start()
     process = rehearsal._process
     assert process is not None
+    assert [".rehearsal"] == [path.name for path in tmp_path.iterdir()]
     rehearsal.close()
     assert process.poll() is not None
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_what_it_started_ends_with_it_and_leaves_no_files(tmp_path: Path) -> None:
+    config = configuration.parse({"space": "nasbench201", "data": "digits", "budget": "60s"}, "test")
+    folder = create(config, tmp_path / "run")
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    rehearsal = Rehearsal(folder)
+    rehearsal.start()
+    process = rehearsal._process
+    assert process is not None
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while not (started := children.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert started  # the proof of the export, in a fresh process
+    rehearsal.close()
+    assert not any(Path(f"/proc/{child}").exists() and _alive(child) for child in started)
+    assert not (folder / ".rehearsal").exists()
+    assert set() == {p for p in set(Path(tempfile.gettempdir()).iterdir()) - before if "morphogen" in p.name}
+
+
+def _alive(process: str) -> bool:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,12 +50,16 @@ class Rehearsal:
     def start(self) -> None:
         """Begin; once."""
         if self._process is None:
+            self._clear()
+            self._scratch.mkdir()
             command = [sys.executable, "-m", "morphogen.runs.rehearsal", str(self.folder)]
             pipes: dict[str, Any] = {
                 "stdin": subprocess.DEVNULL,
                 "stdout": subprocess.PIPE,
                 "stderr": subprocess.DEVNULL,
             }
+            # what it writes is where the run can take it away, and what it starts is in a group that ends with it
+            pipes |= {"env": {**os.environ, "TMPDIR": str(self._scratch.resolve())}, "process_group": 0}
             self._process = subprocess.Popen(command, **pipes)  # noqa: S603 - this module and the run's own folder
 
     def seconds(self) -> float:
@@ -66,10 +72,18 @@ class Rehearsal:
         return RESERVE if self._found is None else self._found
 
     def close(self) -> None:
-        """End it where it still runs. Idempotent."""
+        """End it where it still runs, and leave nothing of it. Idempotent."""
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.communicate()
+        self._clear()
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder / ".rehearsal"
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def rehearse(parts: Parts, seed: int, workers: int) -> dict[str, float]:
