@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import IntEnum
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from morphogen.failures import failures
 
 if TYPE_CHECKING:
     from morphogen.config import Config
@@ -26,14 +24,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help starts twice as fast
 )
-
-
-class Exit(IntEnum):
-    """0 it worked; 1 it could not be done; 2 it was asked wrongly; 130 it was interrupted."""
-
-    FAILED = 1
-    USAGE = 2
-    INTERRUPTED = 130
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -87,7 +77,7 @@ def search(
         "objectives": None if objectives is None else objectives.split(","), "device": device,
         "start": start or None, "from_run": None if from_run is None else str(from_run),
     }  # fmt: skip
-    with _failures():
+    with failures():
         values = configuration.load(config) if config is not None else {}
         for assignment in settings or []:
             configuration.assign(values, assignment)
@@ -111,7 +101,7 @@ def resume(
     """Go on with a run where it stopped, however it stopped."""
     from morphogen.runs import run
 
-    with _failures():
+    with failures():
         config = run.read_config(folder)
         if workers is not None:
             config = config.model_copy(update={"workers": workers})
@@ -127,7 +117,7 @@ def status(
     """How far a run is, also while it goes on."""
     from morphogen.runs import status as of
 
-    with _failures():
+    with failures():
         count = None if last == "all" else _number(last, "--last")
         told = of.status(folder, count)
         _print(told.json) if as_json else told.show(_console())
@@ -149,7 +139,7 @@ def health(
     """How well the supernet of a run is, also while it trains; what costs more says its price first."""
     from morphogen.runs import health as of
 
-    with _failures():
+    with failures():
         console = _console(stderr=True)
 
         def say(text: str) -> None:
@@ -164,7 +154,7 @@ def report(folder: RunFolder, as_json: Json = False) -> None:
     """Write the page of a run again."""
     from morphogen.runs import conclusion
 
-    with _failures():
+    with failures():
         path = conclusion.rewrite_report(folder)
         _print({"report": str(path)}) if as_json else _console().print(f"{path}", markup=False, soft_wrap=True)
 
@@ -213,7 +203,7 @@ def profile(
     from morphogen.runs import profile as profiling
     from morphogen.runs.named import Sizes
 
-    with _failures():
+    with failures():
         sizes = Sizes(repeats, channels, classes, image_size, stem_multiplier, auxiliary)
         measured = None if measure is None else profiling.Measured(measure, to, latency_batch, threads, device)
         found = profiling.command(
@@ -245,7 +235,7 @@ def export(
     """Write the winner of a run, or a network by its name, so that it needs nothing of ours, and prove it."""
     from morphogen.runs.named import Sizes, export_named
 
-    with _failures():
+    with failures():
         if (folder is None) == (architecture is None):
             raise ValueError("export writes the winner of a RUN, or an --architecture: give one of them")
         if architecture is not None:
@@ -278,7 +268,7 @@ def retrain(
     from morphogen.runs.named import Sizes
     from morphogen.runs.retrain import retrain as again
 
-    with _failures():
+    with failures():
         console = _console(stderr=True)
         sizes = Sizes(repeats, channels, None, None, stem_multiplier, auxiliary)
 
@@ -335,7 +325,7 @@ def bench(
     """Anytime regret of strategies on tables, in simulated time."""
     from morphogen.bench import command
 
-    with _failures():
+    with failures():
         console = _console(stderr=as_json)
         done = command.run(
             tables=table.split(","), strategies=strategies.split(","), budget=budget, seeds=seeds, slots=slots, workers=workers, time=time,
@@ -354,7 +344,7 @@ def compare(
     """Runs side by side, and whether what they found differs."""
     from morphogen.runs import comparison
 
-    with _failures():
+    with failures():
         compared = comparison.compare(folders)
         _print(compared.json) if as_json else compared.show(_console())
 
@@ -369,7 +359,7 @@ def list_(
     """What there is, by the names that the other commands take."""
     from morphogen.runs import listing
 
-    with _failures():
+    with failures():
         rows = listing.rows(what)
         _print(rows) if as_json else listing.show(rows, _console())
 
@@ -382,7 +372,7 @@ def check(
     from morphogen import config as configuration
     from morphogen.runs import listing
 
-    with _failures():
+    with failures():
         parsed = configuration.parse(configuration.load(config), str(config))
         checked = listing.check(parsed)
         _print(checked) if as_json else _console().print(listing.explain(checked), markup=False, soft_wrap=True)
@@ -394,73 +384,16 @@ def main() -> None:
     app()
 
 
-def _run(config: Config, folder: Any, as_json: bool) -> None:
-    from morphogen.executors import together
+def _run(config: Config, folder: Callable[[], Path], as_json: bool) -> None:
     from morphogen.protocols import MorphogenError
-    from morphogen.runs import run, torchrun
-    from morphogen.runs.assembly import assemble
-    from morphogen.runs.progress import Progress
+    from morphogen.runs.sitting import sitting
 
-    if together.launched() and not together.first():
-        together.serve()
+    result = sitting(config, folder, _console(stderr=as_json))
+    if result is None:
         return
-    parts = assemble(config)
-    if together.launched():
-        parts = torchrun.joined(parts)
-    path = folder()
-    console = _console(stderr=as_json)
-    progress = Progress(console, parts)
-    console.print(
-        f"run {path} · {config.strategy} on {config.table or f'{config.space} with {config.data}'}",
-        markup=False,
-        soft_wrap=True,
-    )
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        result = run.proceed(path, config, parts, progress, progress.hear, progress.ranked)
-    except KeyboardInterrupt:
-        progress.close()
-        console.print(
-            f"stopped; nothing that finished is lost. Go on with: morphogen resume {path}", markup=False, soft_wrap=True
-        )
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    except BaseException:
-        progress.close()
-        raise
-    progress.close()
-    _print(result.json) if as_json else result.show(console)
+    _print(result.json) if as_json else result.show(_console())
     if result.export_error is not None:
         raise MorphogenError(f"the winner was not exported: {result.export_error}")
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    """The only place where an error becomes a line and an exit code."""
-    from morphogen.protocols import MorphogenError
-
-    try:
-        yield
-    except MorphogenError as error:
-        _complain(str(error))
-        raise typer.Exit(Exit.FAILED) from None
-    except OSError as error:  # a full disk, a folder that may not be written
-        _complain(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}")
-        raise typer.Exit(Exit.FAILED) from None
-    except (ValueError, TypeError, LookupError) as error:
-        _complain(str(error))
-        raise typer.Exit(Exit.USAGE) from None
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        raise typer.Exit(Exit.INTERRUPTED) from None
-
-
-def _complain(text: str) -> None:
-    # one line, whatever was given: names from files may have escapes of terminals in them
-    print("morphogen:", "".join(c if c.isprintable() else " " for c in text), file=sys.stderr)
 
 
 def _number(text: str, flag: str) -> int:
