@@ -1,5 +1,8 @@
 """The phases that methods are made of."""
 
+import numpy as np
+import pytest
+
 from morphogen.estimators.tabular import Tabular
 from morphogen.estimators.toy import ToyTable
 from morphogen.methods.phases import RANDOM, SEARCH, SUPERNET, random_arm
@@ -24,3 +27,15 @@ def test_the_first_round_of_the_random_arm_reckons_with_the_longest_trial_of_the
     stop = random_arm(TABLE.space, Tabular(TABLE)).stop(told(SEARCH, 1.0, 1.0, 1.0, 3.0))
     assert [False, False, True] == [stop.reached(asked, told=0, seconds=0.0) for asked in (0, 1, 2)]
     assert not stop.reached(asked=2, told=2, seconds=2.0)
+
+
+def test_after_a_search_by_rungs_it_reckons_with_trials_at_the_full_fidelity():
+    class Epochs(Tabular):
+        def cost(self, proposal):
+            return proposal.fidelity.get("epochs", 9)
+
+    architecture = TABLE.space.sample(np.random.default_rng(0))
+    low = [
+        Trial(i, SEARCH, Proposal(architecture, {"epochs": 1}), Outcome({"loss": 0.5}, seconds=2.0)) for i in range(9)
+    ]
+    assert pytest.approx(18.0) == random_arm(TABLE.space, Epochs(TABLE)).stop(low).each

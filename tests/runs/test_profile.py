@@ -118,7 +118,9 @@ def test_a_run_is_priced_before_it_is_spent(images: Path, tmp_path: Path) -> Non
     config.write_text(f'{text}trials = 2\nbudget = "10m"\n[training]\nepochs = 2\n')
     done = profile(str(config), "--json")
     found = json.loads(done.stdout)
-    assert ["search", "random", "baselines", "retrain"] == [phase["phase"] for phase in found["phases"]]
+    assert ["start", "search", "random", "baselines", "retrain", "test, export and page"] == [
+        phase["phase"] for phase in found["phases"]
+    ]
     assert 0 < found["expected_seconds"] <= 600
     assert 2 == found["trials_that_fit"]
     assert "of a budget of 10 min 0 s: 2 trials of the search fit" in explain(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from morphogen.objective import best
@@ -77,7 +78,22 @@ def random_arm(space: Space, estimator: Estimator, until: float | None = None) -
             p: [t.outcome.seconds for t in told if t.phase == p and t.outcome is not None] for p in (SUPERNET, SEARCH)
         }
         # a search of many slots and few trials, as of short ones by rungs, would else be outspent by the first round
-        return Stop(seconds=sum(map(sum, spent.values())), until=until, each=max(spent[SEARCH], default=0.0))
+        each = max(max(spent[SEARCH], default=0.0), whole(told))
+        return Stop(seconds=sum(map(sum, spent.values())), until=until, each=each)
+
+    def whole(told: Sequence[Trial]) -> float:
+        """Seconds of a trial at the full fidelity, by what those of the search took that began anew; 0: not known."""
+        fresh = [
+            (t.outcome.seconds, t.proposal)
+            for t in told
+            if t.phase == SEARCH
+            and t.outcome is not None
+            and t.architecture is not None
+            and t.proposal.warm_start is None
+        ]
+        cost = math.fsum(estimator.cost(proposal) for _, proposal in fresh)
+        full = math.fsum(estimator.cost(Proposal(proposal.architecture)) for _, proposal in fresh)
+        return math.fsum(seconds for seconds, _ in fresh) * full / cost / len(fresh) if fresh else 0.0
 
     return Phase(RANDOM, lambda told: (Deduplicated(RandomSearch(space), space), estimator), stop)
 

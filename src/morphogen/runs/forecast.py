@@ -9,6 +9,9 @@ search will move towards larger or smaller networks: results are random in the s
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from morphogen.protocols import Context, MorphogenError, Phase, Stop
 from morphogen.report.units import count, duration
 from morphogen.runs.assembly import Parts
 from morphogen.runs.judging import trained_by
+from morphogen.runs.rehearsal import rehearse
 from morphogen.runs.stopwatch import Prices, Stopwatch, drawn, macs_of
 from morphogen.store.memory import Memory
 from morphogen.study import Study
@@ -39,8 +43,8 @@ PLAYED = 100
 JUDGED = 512
 """Images on which a sub-graph of a supernet is timed."""
 
-EXPORT = 15.0
-"""Seconds of the test split, the proof of the export and the report, where no budget holds them back."""
+BEGIN, END = "start", "test, export and page"
+"""What surrounds the trials, as phases."""
 
 
 @final
@@ -88,8 +92,9 @@ def forecast(config: Config, parts: Parts) -> dict[str, Any]:
     if plan.control:  # as many seconds of all workers together as the search
         spent = sum((p.mean or 0.0) * (p.trials or 0) for p in phases) / config.workers
         phases.append(Expected(RANDOM, None, spent))
-    phases += last
-    total = sum(phase.seconds for phase in phases) + EXPORT
+    ending = Expected(END, None, rehearse(parts, config.seed, config.workers)["seconds"])
+    phases = [Expected(BEGIN, None, _start()), *phases, *last, ending]
+    total = sum(phase.seconds for phase in phases)
     expected = total if plan.budget is None else plan.budget if plan.fills else min(total, plan.budget)
     return {
         "strategy": config.strategy,
@@ -113,7 +118,7 @@ def explain(found: Mapping[str, Any]) -> str:
     lines.append(f"a trial of {found['strategy']}: {duration(found['seconds_a_trial'])} on average")
     for phase in found["phases"]:
         trials = "" if phase["trials"] is None else f"{phase['trials']} trials, "
-        lines.append(f"{phase['phase']:<12}{trials}{duration(phase['seconds'])}")
+        lines.append(f"{phase['phase']:<{len(END) + 2}}{trials}{duration(phase['seconds'])}")
     workers = f"{found['workers']} worker{'s' if found['workers'] > 1 else ''}"
     lines.append(f"expected in all: {duration(found['expected_seconds'])} with {workers}")
     if found["budget_seconds"] is not None:
@@ -226,6 +231,15 @@ def _conclusion(config: Config, parts: Parts, stopwatch: Stopwatch) -> list[Expe
         seconds = (one.overhead + one.epoch * final.recipe.epochs) * math.ceil(trials / config.workers)
         phases.append(Expected(RETRAIN, trials, seconds))
     return phases
+
+
+def _start() -> float:
+    """Seconds until a run can train: its own process starts, and then a worker's."""
+    before = os.times()
+    # nothing but this interpreter, and what every run imports
+    subprocess.run([sys.executable, "-c", "import morphogen.runs.conclusion, morphogen.training.fit"], check=True)
+    after = os.times()
+    return 2 * (after.children_user + after.children_system - before.children_user - before.children_system)
 
 
 def _phase(parts: Parts, name: str) -> Phase | None:
