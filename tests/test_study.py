@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -250,6 +251,25 @@ def test_a_phase_may_wait_longer_for_its_first_trial_and_then_gives_up_what_runs
     s = study(Virtual(2), slots=2)
     assert 1 == len(s.run_phase(random_phase(1000, until=0.0, first=600.0)))
     assert [] == study(Virtual(2), slots=2).run_phase(random_phase(1000, until=0.0, first=0.0))
+
+
+@pytest.mark.parametrize(
+    ("stop", "cut"), [({"until": 50.0}, None), ({"until": 50.0, "partial": True}, 50.0), ({"until": 50.0, "first": 90.0}, 90.0),
+        ({"until": 50.0, "first": 90.0, "partial": True}, 50.0)],
+)  # fmt: skip
+def test_a_trial_that_time_would_cut_short_is_told_when_to_come_back(stop, cut) -> None:
+    given: list[float | None] = []
+
+    @dataclass
+    class Asks(Declared):
+        def __call__(self, proposal: Proposal, context: Context) -> Outcome:
+            given.append(context.deadline)
+            return Outcome({"accuracy": 0.5}, seconds=1.0)
+
+    proposals = [Proposal(TABLE.space.sample(np.random.default_rng(0)), origin={"place": 0})]
+    began = time.monotonic()
+    study().run_phase(Phase("search", lambda told: (Each(proposals), Asks()), lambda told: Stop(**stop)))
+    assert [None if cut is None else pytest.approx(began + cut, abs=10.0)] == given
 
 
 def test_the_checkpoints_of_all_but_the_best_trials_are_dropped(tmp_path: Path) -> None:

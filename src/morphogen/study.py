@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, final
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 
@@ -131,9 +131,8 @@ class Study:
     def run_phase(self, phase: Phase) -> list[Trial]:
         """Run one phase to its end; its trials, in the order of telling."""
         strategy, estimator = phase.start(tuple(self.told))
-        stop = usual = phase.stop(tuple(self.told))
-        if usual.first is not None:
-            stop = replace(usual, until=usual.first, partial=True)
+        stop = phase.stop(tuple(self.told))
+        times = _Times.of(stop, waiting=stop.first is not None)
         told: list[Trial] = []
         pending: dict[int, Trial] = {}
         clock: list[tuple[float, int]] = []
@@ -143,7 +142,7 @@ class Study:
             fresh: list[tuple[Trial, int]] = []
             begun: list[Trial] = []
             while len(pending) < self.slots:
-                over = stop.reached(asked, len(told), seconds) or self._late(stop.until)
+                over = stop.reached(asked, len(told), seconds) or self._late(times.over)
                 trial = self._next(phase.name, strategy, list(pending.values()), len(told), fresh, over)
                 if trial is None:
                     break
@@ -151,10 +150,10 @@ class Study:
                 pending[trial.id] = trial
                 begun.append(trial)
                 heapq.heappush(clock, (now + estimator.cost(trial.proposal), trial.id))
-            self._submit_all(estimator, begun, fresh, stop)
+            self._submit_all(estimator, begun, fresh, times)
             if not pending:
                 break
-            first = self._first(clock, pending, stop)
+            first = self._first(clock, pending, times)
             if first is None:
                 self.stopped_early.add(phase.name)
                 break
@@ -165,7 +164,7 @@ class Study:
             self.trials[id] = trial
             told.append(trial)
             self.told.append(trial)
-            stop = usual
+            times = _Times.of(stop)
             strategy.tell(trial, self._rng(id, TELL))
             self._tidy(trial, pending.values(), best, phase.keep)
         return told
@@ -200,7 +199,7 @@ class Study:
         return trial
 
     def _submit_all(
-        self, estimator: Estimator, begun: Iterable[Trial], fresh: Sequence[tuple[Trial, int]], stop: Stop
+        self, estimator: Estimator, begun: Iterable[Trial], fresh: Sequence[tuple[Trial, int]], times: _Times
     ) -> None:
         """Make the new proposals durable in one commit, then start what is not recorded as finished."""
         self._record(
@@ -208,14 +207,14 @@ class Study:
         )
         for trial in begun:
             if trial.id not in self._outcomes:
-                self._submit(estimator, trial, stop)
+                self._submit(estimator, trial, times)
 
-    def _submit(self, estimator: Estimator, trial: Trial, stop: Stop) -> None:
+    def _submit(self, estimator: Estimator, trial: Trial, times: _Times) -> None:
         self._folders.add(trial.id)
-        future = self.executor.submit(estimator, trial.proposal, self._context(trial, stop))
+        future = self.executor.submit(estimator, trial.proposal, self._context(trial, times))
         self._running[future] = trial.id, estimator
 
-    def _context(self, trial: Trial, stop: Stop) -> Context:
+    def _context(self, trial: Trial, times: _Times) -> Context:
         first = trial
         while first.proposal.warm_start is not None:  # a continued trial has the seed of its first
             first = self.trials[first.proposal.warm_start]
@@ -226,9 +225,7 @@ class Study:
             warm_start=None if warm is None else self.trial_folder(warm),
             device=self.device,
             resources=self.resources,
-            deadline=self._started - self._before + stop.until - GRACE
-            if stop.partial and stop.until is not None
-            else None,
+            deadline=None if times.cut is None else self._started - self._before + times.cut - GRACE,
         )
         return context if self.listener is None else replace(context, log=partial(self.listener, trial.id))
 
@@ -244,11 +241,13 @@ class Study:
 
     # --- finishing ------------------------------------------------------------------------------------------------
 
-    def _first(self, clock: list[tuple[float, int]], pending: dict[int, Trial], stop: Stop) -> tuple[float, int] | None:
+    def _first(
+        self, clock: list[tuple[float, int]], pending: dict[int, Trial], times: _Times
+    ) -> tuple[float, int] | None:
         """The trial to tell next, once its outcome is there; None where the phase's time ran out and nothing is."""
         if self.order == "logical":
             while clock[0][1] not in self._outcomes:
-                if not self._collect(stop):
+                if not self._collect(times):
                     # nobody is asked any more, so that the order no longer matters: what is finished counts
                     finished = min((entry for entry in clock if entry[1] in self._outcomes), default=None)
                     if finished is not None:
@@ -257,17 +256,16 @@ class Study:
                     return finished
             return heapq.heappop(clock)
         while (first := next((id for id in self._arrived if id in pending), None)) is None:
-            if not self._collect(stop):
+            if not self._collect(times):
                 return None
         self._arrived.remove(first)  # what is before it, an earlier phase has given up
         return 0.0, first
 
-    def _collect(self, stop: Stop) -> bool:
+    def _collect(self, times: _Times) -> bool:
         """Wait for workers; record what they bring. False where time ran out: what still runs is given up."""
-        until = stop.until
-        timeout = None if until is None else max(0.0, until - self.elapsed)
+        timeout = None if times.over is None else max(0.0, times.over - self.elapsed)
         done = self.executor.wait(self._running.keys(), timeout)
-        if not done and self._late(until):
+        if not done and self._late(times.over):
             for future in self._running:
                 future.cancel()
             self._running.clear()
@@ -290,7 +288,7 @@ class Study:
             events.append(Event("finished", id, outcome.json))
         self._record(events)
         for estimator, id in again:
-            self._submit(estimator, self.trials[id], stop)
+            self._submit(estimator, self.trials[id], times)
         return True
 
     def _finish(self, id: int, outcome: Outcome) -> None:
@@ -365,6 +363,22 @@ class Study:
                 self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
             else:
                 self._finish(event.trial, _finished(event, self.space))
+
+
+@final
+class _Times(NamedTuple):
+    """Of a phase, as `elapsed` of the study."""
+
+    over: float | None
+    """What was not told by then is given up."""
+    cut: float | None
+    """A trial is to come back by then with what it has."""
+
+    @staticmethod
+    def of(stop: Stop, waiting: bool = False) -> _Times:
+        """Those of a stop; `waiting`: for the first trial, which may be cut short where all the time is too short for it."""
+        over = stop.first if waiting else stop.until
+        return _Times(over, stop.until if stop.partial else over if waiting else None)
 
 
 def _asked(event: Event, space: Space) -> Trial:

@@ -11,7 +11,7 @@ from morphogen.protocols import Estimator, Phase, Strategy
 from morphogen.space import Space
 from morphogen.trial import Fidelity
 
-__all__ = ["TRIALS", "Judges", "Plan", "Reserve", "black_box", "conclusion", "horizon"]
+__all__ = ["EARLY", "TRIALS", "Judges", "Plan", "Reserve", "black_box", "conclusion", "horizon"]
 
 TRIALS = 64
 """Of a search where nobody says how many."""
@@ -96,14 +96,17 @@ class Plan:
         """The elapsed seconds at which a share of the search's own time is over."""
         return self.until(share * (ARMS / 2 if self.control else ARMS))
 
-    def first(self) -> float | None:
-        """The elapsed seconds until which the search waits for its first trial: the time of the finalists is left."""
-        return self.until(FIRST)
+    def first(self, share: float = 1.0) -> float | None:
+        """The elapsed seconds until which the search waits for its first trial: some time of the finalists is left."""
+        return self.until(share * FIRST)
 
 
-ARMS, FIRST, BASELINES = 0.56, 0.6, 0.66
-"""Shares of the rest at which the arms end, the first trial of a search at the latest, and the baselines. What one leaves
-over, the next ones have."""
+ARMS, BASELINES, FIRST = 0.56, 0.66, 0.75
+"""Shares of the rest at which the arms end, and the baselines, and at the latest the first trial of a search. What one
+leaves over, the next ones have."""
+
+EARLY = 0.7
+"""The share of the time of a first trial that a supernet before it may have."""
 
 MORE = 10
 """Times as many seeds of the finalists, while there is time left."""

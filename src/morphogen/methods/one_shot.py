@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from morphogen.estimators.supernet_training import SupernetTraining
-from morphogen.methods.black_box import Judges, Plan, conclusion
+from morphogen.methods.black_box import EARLY, Judges, Plan, conclusion
 from morphogen.methods.phases import found, supernet
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.oneshot.distribution import Make
@@ -89,7 +89,7 @@ def gradient_method(
         raise ValueError(f"seeds={seeds}: at least one supernet is trained")
     training = SupernetTraining(setting.space, setting.data, make, setting.skeletons["search"], regime, mixed)
     return [
-        supernet(training, seeds, plan.searching(0.85)),
+        supernet(training, seeds, plan.searching(0.85), plan.first(EARLY)),
         found(judges.search, plan.searching(), plan.first()),
         *conclusion(setting.space, judges, plan),
     ]

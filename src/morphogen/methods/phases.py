@@ -47,13 +47,13 @@ def search(
     )
 
 
-def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None) -> Phase:
+def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None, first: float | None = None) -> Phase:
     """Train supernets of the whole space, one a seed; what time cuts short counts with what it has."""
     proposals = [Proposal(None, origin={"repeat": repeat}) for repeat in range(seeds)]
     return Phase(
         SUPERNET,
         lambda told: (Each(proposals), estimator),
-        lambda told: Stop(until=until, partial=True),
+        lambda told: Stop(until=until, first=first, partial=True),
         keep=seeds,
         aside=True,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from morphogen.catalog import component
 from morphogen.estimators.supernet_accuracy import SupernetAccuracy
 from morphogen.estimators.supernet_training import SupernetTraining
-from morphogen.methods.black_box import conclusion
+from morphogen.methods.black_box import EARLY, conclusion
 from morphogen.methods.one_shot import Setting, recipe
 from morphogen.methods.phases import SEARCH, SUPERNET, supernet
 from morphogen.objective import best
@@ -82,7 +82,7 @@ def single_path(
         return OnSupernet(inner, trained.id), judged
 
     return [
-        supernet(training, until=plan.searching(0.7)),
+        supernet(training, until=plan.searching(0.7), first=plan.first(EARLY)),
         Phase(SEARCH, start, lambda told: Stop(trials=plan.trials, until=plan.searching(), first=plan.first())),
         *conclusion(space, setting.judges, plan),
     ]
