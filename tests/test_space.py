@@ -481,3 +481,14 @@ def test_a_dotted_name_that_leads_nowhere_is_a_value_error(dotted: str) -> None:
 def test_a_dotted_name_finds_functions_and_what_is_inside_classes() -> None:
     assert json.loads is resolve("json:loads")
     assert json.JSONDecoder.decode is resolve("json:JSONDecoder.decode")
+
+
+def test_picks_are_read_in_any_order_and_refused_where_they_are_wrong() -> None:
+    space = Space(tuple(Choice(f"c{i}", ("a", "b", "c")) for i in range(4)))
+    picks = {"c0": "a", "c1": "b", "c2": "c", "c3": "a"}
+    shuffled = {name: picks[name] for name in ("c2", "c0", "c3", "c1")}
+    assert space.architecture(picks) == space.architecture(shuffled)
+    assert picks == space.architecture(shuffled).json
+    for wrong in ({**picks, "c3": "d"}, {**shuffled, "c3": ["a", "b"]}, {"c0": "a", "c1": "b", "c2": "c", "c4": "a"}):
+        with pytest.raises(ValueError, match="c[34]"):
+            space.architecture(wrong)

@@ -38,6 +38,11 @@ class Coding:
         if self._plain is None or not isinstance(picks, dict):
             return None
         places, conditions = self._plain
+        if not conditions and len(picks) == len(places):
+            try:  # as they are written: every choice, in order
+                return bytes(map(dict.__getitem__, self._ordered, picks.items()))
+            except (KeyError, TypeError):
+                pass  # another order, or not in normal form
         code = bytearray(self._length)
         try:
             for name, option in picks.items():
@@ -103,6 +108,14 @@ class Coding:
     @cached_property
     def _length(self) -> int:
         return sum(width for _, _, width, _ in self._places.values())
+
+    @cached_property
+    def _ordered(self) -> list[dict[tuple[str, str], int]]:
+        """Per choice, in order: its name with an option -> the byte."""
+        assert self._plain is not None
+        return [
+            {(name, option): byte for option, byte in bytes_.items()} for name, (_, bytes_) in self._plain[0].items()
+        ]
 
     @cached_property
     def _plain(self) -> tuple[dict[str, tuple[int, dict[str, int]]], list[tuple[int, int, bytes]]] | None:

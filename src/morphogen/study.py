@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import heapq
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,8 +22,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, final
-
-import numpy as np
 
 from morphogen.objective import MeasuredLimit, Objective, judge
 from morphogen.protocols import (
@@ -38,6 +37,7 @@ from morphogen.protocols import (
     Store,
     Strategy,
 )
+from morphogen.randomness import Generators
 from morphogen.space import Space
 from morphogen.trial import Outcome, Proposal, Trial
 
@@ -48,6 +48,9 @@ ASK, TELL, TRIAL = 0, 1, 2
 
 GRACE = 2.0
 """Seconds that a trial with a deadline has for coming back before it is given up."""
+
+MANY = 50_000
+"""Trials of a record that is long."""
 
 MAX_DEATHS = 3
 """A trial whose worker died so often is a failed trial: it is likely to be what kills them."""
@@ -105,6 +108,7 @@ class Study:
         self._running: dict[Future[Outcome], tuple[int, Estimator]] = {}
         self._recorded: dict[str, deque[tuple[int, int]]] = {}
         self._before = 0.0
+        self._generators = Generators(self.seed)
         # of trials: what is there, or may be. To ask the disk for every trial of a long record takes half as long as the rest
         self._folders = set() if self.folder is None else _numbered(self.folder / "trials")
         collects = gc.isenabled()
@@ -115,6 +119,8 @@ class Study:
         finally:
             if collects:
                 gc.enable()
+        if len(self.trials) > MANY:
+            gc.freeze()  # they stay as long as the study: no collection needs to look at them again
         self._started = time.monotonic()
 
     @property
@@ -165,7 +171,7 @@ class Study:
             told.append(trial)
             self.told.append(trial)
             times = _Times.of(stop)
-            strategy.tell(trial, self._rng(id, TELL))
+            strategy.tell(trial, self._generators(id, TELL))
             self._tidy(trial, pending.values(), best, phase.keep)
         return told
 
@@ -190,7 +196,7 @@ class Study:
         if stopped:
             return None
         id = len(self.trials)
-        proposal = strategy.ask(pending, self._rng(id, ASK))
+        proposal = strategy.ask(pending, self._generators(id, ASK))
         if proposal is None:
             return None
         trial = Trial(id, phase, proposal)
@@ -220,7 +226,7 @@ class Study:
             first = self.trials[first.proposal.warm_start]
         warm = trial.proposal.warm_start
         context = Context(
-            seed=int(self._rng(first.id, TRIAL).integers(2**31)),
+            seed=int(self._generators(first.id, TRIAL).integers(2**31)),
             folder=self.trial_folder(trial.id),
             warm_start=None if warm is None else self.trial_folder(warm),
             device=self.device,
@@ -232,12 +238,6 @@ class Study:
     def trial_folder(self, id: int) -> Path | None:
         """The folder of a trial; None where the study keeps nothing."""
         return None if self.folder is None else self.folder / "trials" / str(id)
-
-    def _rng(self, id: int, purpose: int) -> np.random.Generator:
-        if max(self.seed, id) < 2**32:  # the same numbers, in two thirds of the time: there are two of them a trial
-            entropy = np.array((self.seed, id, purpose), dtype=np.uint32)
-            return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
-        return np.random.default_rng((self.seed, id, purpose))
 
     # --- finishing ------------------------------------------------------------------------------------------------
 
@@ -320,16 +320,18 @@ class Study:
             self._superseded |= self._siblings
             self._family, self._siblings = family, set()
         if not trial.proposal.fidelity:  # a lower rung may still be promoted
-            best.append(trial)
-            best.sort(key=lambda t: (t.violation, t.losses, t.id))
-            for worse in best[keep:]:
+            worse: Trial | None = trial
+            if len(best) < keep or (best and _rank(trial) < _rank(best[-1])):
+                insort(best, trial, key=_rank)
+                worse = best.pop() if len(best) > keep else None
+            if worse is not None:
                 sibling = family is not None and worse.proposal.warm_start == family
                 (self._siblings if sibling else self._superseded).add(worse.id)
-            del best[keep:]
-        needed = {t.proposal.warm_start for t in (*pending, self.trials[-1])}
-        for id in self._superseded - needed:
-            self._drop(id)
-        self._superseded &= needed
+        if self._superseded:
+            needed = {t.proposal.warm_start for t in (*pending, self.trials[-1])}
+            for id in self._superseded - needed:
+                self._drop(id)
+            self._superseded &= needed
 
     def _drop(self, id: int) -> None:
         if id in self._folders and (folder := self.trial_folder(id)) is not None:
@@ -363,6 +365,10 @@ class Study:
                 self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
             else:
                 self._finish(event.trial, _finished(event, self.space))
+
+
+def _rank(trial: Trial) -> tuple[float, tuple[float, ...], int]:
+    return trial.violation, trial.losses, trial.id
 
 
 @final

@@ -87,5 +87,6 @@ class Deduplicated:
         """16 bytes of the identity and the fidelity; None for a supernet or a continued trial, which never repeat."""
         if proposal.architecture is None or proposal.warm_start is not None:
             return None
-        identity = self.space.identity(proposal.architecture)
-        return hashlib.blake2b(identity + repr(sorted(proposal.fidelity.items())).encode(), digest_size=16).digest()
+        identity, fidelity = self.space.identity(proposal.architecture), proposal.fidelity
+        known = repr(sorted(fidelity.items())).encode() if fidelity else b"[]"
+        return hashlib.blake2b(identity + known, digest_size=16).digest()
