@@ -490,5 +490,5 @@ def test_picks_are_read_in_any_order_and_refused_where_they_are_wrong() -> None:
     assert space.architecture(picks) == space.architecture(shuffled)
     assert picks == space.architecture(shuffled).json
     for wrong in ({**picks, "c3": "d"}, {**shuffled, "c3": ["a", "b"]}, {"c0": "a", "c1": "b", "c2": "c", "c4": "a"}):
-        with pytest.raises(ValueError, match="c[34]"):
+        with pytest.raises(ValueError, match=r"c[34]"):
             space.architecture(wrong)

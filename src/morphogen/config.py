@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, final
 
@@ -56,12 +57,29 @@ def _without_password(url: str) -> str:
     return url
 
 
+def _writable(options: dict[str, Any]) -> dict[str, Any]:
+    """What comes back from `run.toml` as it was: TOML has no None, and no part of a run takes its dates."""
+    waiting: list[Any] = [options]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, date | time):  # a datetime is a date
+            raise ValueError(f"{value} is a date or a time, which no option takes; write it in quotes")
+        if value is None:
+            raise ValueError("None stands for a default: leave the key out")
+        if isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+    return options
+
+
+Options = Annotated[dict[str, Any], AfterValidator(_writable)]
 Seconds = Annotated[float, BeforeValidator(duration), Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, ser_json_inf_nan="constants")
 
 
 @final
@@ -70,8 +88,8 @@ class FinalConfig(_Model):
 
     finalists: Count = 2
     seeds: Count = 3
-    skeleton: dict[str, Any] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
+    skeleton: Options = Field(default_factory=dict)
+    training: Options = Field(default_factory=dict)
 
 
 @final
@@ -101,7 +119,7 @@ class Config(_Model):
     objectives: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     limits: dict[str, float] = Field(default_factory=dict)
     latency_model: str | None = None
-    data_options: dict[str, Any] = Field(default_factory=dict)
+    data_options: Options = Field(default_factory=dict)
     control: bool = True
     start: tuple[str, ...] = ()
     from_run: str | None = None
@@ -109,10 +127,22 @@ class Config(_Model):
     trial_memory_mb: Annotated[float, Field(gt=0)] | None = None
     trial_cpus: Annotated[float, Field(gt=0)] = 1.0
     trial_gpus: Annotated[float, Field(ge=0)] = 0.0
-    strategy_options: dict[str, Any] = Field(default_factory=dict)
-    skeleton: dict[str, Any] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
+    strategy_options: Options = Field(default_factory=dict)
+    skeleton: Options = Field(default_factory=dict)
+    training: Options = Field(default_factory=dict)
     final: FinalConfig = Field(default_factory=FinalConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _data_or_a_table(cls, values: Any) -> Any:
+        """A table needs no data, and nothing else goes without."""
+        if not isinstance(values, Mapping):
+            return values
+        if values.get("table") is not None:
+            return {**values, "data": None}
+        if "data" in values and values["data"] is None:
+            raise ValueError("a run needs data, or a table; got neither")
+        return values
 
     @model_validator(mode="before")
     @classmethod
@@ -164,6 +194,8 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     path = [str(p) for p in first["loc"]]
     key = ".".join(path)
+    if not key:  # of the whole
+        return first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] = FinalConfig if path[0] == "final" and len(path) > 1 else Config
         return f"there is no key '{key}'{nearest(path[-1], model.model_fields)}"

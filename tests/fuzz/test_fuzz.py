@@ -12,6 +12,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,10 @@ REASONABLE = st.sampled_from(
 
 
 @FUZZED
+@example({"data": None})
+@example({"data_options": {"": datetime(2000, 1, 1)}})
+@example({"strategy_options": {"deep": [{"rate": None}]}})
+@example({"skeleton": {"": math.inf}})
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), VALUES | REASONABLE, max_size=6))
 def test_values_of_a_configuration(values: dict[str, Any]) -> None:
     parsed = one_line_or_an_answer(lambda: configuration.parse(values, "fuzz"))
