@@ -1,5 +1,7 @@
 """The generators of a study."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -22,3 +24,17 @@ def test_each_is_a_new_one() -> None:
     first.random(10)
     assert np.random.default_rng((0, 5, 1)).random() == made(5, 1).random()
     assert first is not made(5, 1)
+
+
+def test_more_can_be_had_of_it_as_of_numpys() -> None:
+    expected, found = np.random.default_rng((7, 5, 1)), Generators(7)(5, 1)
+    assert [g.random() for g in expected.spawn(2)] == [g.random() for g in found.spawn(2)]
+    assert expected.spawn(1)[0].random() == found.spawn(1)[0].random()  # the third, not the first again
+    sequences = expected.bit_generator.seed_seq, found.bit_generator.seed_seq
+    words = [[*s.generate_state(4), *s.generate_state(8, np.uint64)] for s in sequences]
+    assert words[0] == words[1]
+
+
+def test_it_can_be_pickled() -> None:
+    found = Generators(7)(5, 1)
+    assert found.random() == pickle.loads(pickle.dumps(Generators(7)(5, 1))).random()

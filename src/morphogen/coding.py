@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import getitem
 from typing import Any, final
 
 from morphogen.choice import Choice, Pick
@@ -38,11 +39,12 @@ class Coding:
         if self._plain is None or not isinstance(picks, dict):
             return None
         places, conditions = self._plain
-        if not conditions and len(picks) == len(places):
-            try:  # as they are written: every choice, in order
-                return bytes(map(dict.__getitem__, self._ordered, picks.items()))
+        names, bytes_of = self._ordered
+        if not conditions and tuple(picks) == names:  # as they are written: every choice, in order
+            try:
+                return bytes(map(getitem, bytes_of, picks.values()))
             except (KeyError, TypeError):
-                pass  # another order, or not in normal form
+                return None
         code = bytearray(self._length)
         try:
             for name, option in picks.items():
@@ -110,12 +112,10 @@ class Coding:
         return sum(width for _, _, width, _ in self._places.values())
 
     @cached_property
-    def _ordered(self) -> list[dict[tuple[str, str], int]]:
-        """Per choice, in order: its name with an option -> the byte."""
+    def _ordered(self) -> tuple[tuple[str, ...], tuple[dict[str, int], ...]]:
+        """For `direct`: per choice, in order, its name, and the byte of every option."""
         assert self._plain is not None
-        return [
-            {(name, option): byte for option, byte in bytes_.items()} for name, (_, bytes_) in self._plain[0].items()
-        ]
+        return tuple(self._plain[0]), tuple(values for _, values in self._plain[0].values())
 
     @cached_property
     def _plain(self) -> tuple[dict[str, tuple[int, dict[str, int]]], list[tuple[int, int, bytes]]] | None:

@@ -87,14 +87,9 @@ def judge(
     Raises:
         KeyError: A metric is missing that may not.
     """
-    return Trial(
-        trial.id,
-        trial.phase,
-        trial.proposal,
-        outcome,
-        losses=tuple(math.inf if aside and o.metric not in outcome.metrics else o.loss(outcome) for o in objectives),
-        violation=sum(limit.excess(outcome) for limit in limits) if limits else 0.0,
-    )
+    losses = [math.inf if aside and o.metric not in outcome.metrics else o.loss(outcome) for o in objectives]
+    violation = sum(limit.excess(outcome) for limit in limits) if limits else 0.0
+    return Trial(trial.id, trial.phase, trial.proposal, outcome, tuple(losses), violation)
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:

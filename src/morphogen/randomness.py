@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
-from numpy.random.bit_generator import ISeedSequence
+from numpy.random.bit_generator import ISpawnableSeedSequence
 from numpy.typing import NDArray
 
 __all__ = ["Generators"]
@@ -26,29 +27,39 @@ class Generators:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._blocks: dict[int, tuple[int, NDArray[np.uint64]]] = {}
+        self._blocks: dict[int, tuple[int, list[NDArray[np.uint64]]]] = {}
 
     def __call__(self, id: int, purpose: int) -> np.random.Generator:
         """A new one."""
-        if max(self._seed, id) >= 2**32:  # numpy spreads these over two words each
-            return np.random.default_rng((self._seed, id, purpose))
         block, place = divmod(id, BLOCK)
         if (known := self._blocks.get(purpose)) is None or known[0] != block:
+            if max(self._seed, id) >= 2**32:  # numpy spreads these over two words each
+                return np.random.default_rng((self._seed, id, purpose))
             ids = np.arange(block * BLOCK, (block + 1) * BLOCK, dtype=np.uint64).astype(np.uint32)
-            known = self._blocks[purpose] = block, states(self._seed, ids, purpose)
-        seeded: Any = _Seeded(known[1][place])  # numpy's stubs know of no other sequence than its own
+            known = self._blocks[purpose] = block, list(states(self._seed, ids, purpose))
+        # numpy's stubs know of no other sequence than its own
+        seeded: Any = _Seeded((self._seed, id, purpose), known[1][place])
         return np.random.Generator(np.random.PCG64(seeded))
 
 
 @final
-class _Seeded(ISeedSequence):
-    """Gives a bit generator the state that was made for it."""
+class _Seeded(ISpawnableSeedSequence):
+    """Numpy's sequence of the same entropy, made only where more is asked than the state that a PCG64 begins with."""
 
-    def __init__(self, state: NDArray[np.uint64]) -> None:
-        self._state = state
+    def __init__(self, entropy: tuple[int, int, int], state: NDArray[np.uint64]) -> None:
+        self._entropy, self._state = entropy, state
 
-    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[np.uint64]:
-        return self._state
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
+        if n_words == 4 and dtype is np.uint64:
+            return self._state
+        return self._sequence.generate_state(n_words, dtype)
+
+    def spawn(self, n_children: int) -> list[Any]:
+        return self._sequence.spawn(n_children)
+
+    @cached_property
+    def _sequence(self) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self._entropy)
 
 
 def states(seed: int, ids: Words, purpose: int) -> NDArray[np.uint64]:

@@ -15,7 +15,7 @@ import gc
 import heapq
 import time
 from bisect import insort
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -54,6 +54,9 @@ MANY = 50_000
 
 MAX_DEATHS = 3
 """A trial whose worker died so often is a failed trial: it is likely to be what kills them."""
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading an event raises that is not what was recorded."""
 
 
 @final
@@ -106,7 +109,7 @@ class Study:
         self._family: int | None = None
         self._deaths: dict[int, int] = {}
         self._running: dict[Future[Outcome], tuple[int, Estimator]] = {}
-        self._recorded: dict[str, deque[tuple[int, int]]] = {}
+        self._recorded: defaultdict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._before = 0.0
         self._generators = Generators(self.seed)
         # of trials: what is there, or may be. To ask the disk for every trial of a long record takes half as long as the rest
@@ -324,7 +327,7 @@ class Study:
             if len(best) < keep or (best and _rank(trial) < _rank(best[-1])):
                 insort(best, trial, key=_rank)
                 worse = best.pop() if len(best) > keep else None
-            if worse is not None:
+            if worse is not None and worse.id in self._folders:
                 sibling = family is not None and worse.proposal.warm_start == family
                 (self._siblings if sibling else self._superseded).add(worse.id)
         if self._superseded:
@@ -354,17 +357,18 @@ class Study:
 
     def _replay(self, event: Event) -> None:
         with Readable(event):
-            self._before = max(self._before, float(event.body.get("at", 0.0)))
-            if (event.trial == len(self.trials)) != (event.kind == "asked") or event.trial > len(self.trials):
+            kind, id, body = event
+            self._before = max(self._before, float(body.get("at", 0.0)))
+            if (id == len(self.trials)) != (kind == "asked") or id > len(self.trials):
                 raise ValueError("it is not its turn")
-            if event.kind == "asked":
+            if kind == "asked":
                 trial = _asked(event, self.space)
                 self.trials.append(trial)
-                self._recorded.setdefault(trial.phase, deque()).append((trial.id, int(event.body["told"])))
-            elif event.kind == "died":
-                self._deaths[event.trial] = self._deaths.get(event.trial, 0) + 1
+                self._recorded[trial.phase].append((id, int(body["told"])))
+            elif kind == "died":
+                self._deaths[id] = self._deaths.get(id, 0) + 1
             else:
-                self._finish(event.trial, _finished(event, self.space))
+                self._finish(id, _finished(event, self.space))
 
 
 def _rank(trial: Trial) -> tuple[float, tuple[float, ...], int]:
@@ -417,7 +421,7 @@ class Readable:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ArithmeticError | AttributeError | LookupError | TypeError | ValueError):
+        if error is not None and isinstance(error, UNREADABLE):
             raise MorphogenError(
                 f"the record cannot be read: '{self.event.kind}' of trial {self.event.trial} is not what this run "
                 f"would have recorded ({error}). Nothing was changed; restore a copy of it"

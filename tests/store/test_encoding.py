@@ -1,5 +1,7 @@
 """Events as rows and back."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,32 @@ EVENTS = st.builds(
 @given(st.lists(EVENTS, max_size=5))
 def test_any_json_comes_back_equal(events):
     assert events == decode([encode(event) for event in events], "here")
+
+
+NUMBERS = "[-0, -0.0, 1e400, -1e400, 1e-400, NaN, Infinity, 18446744073709551616, 2.2250738585072011e-308, 0.1e1]"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        NUMBERS,
+        '{"a": 1, "b": 2, "a": 3}',  # the last one counts, in the first one's place
+        r'"\ud83d\ude00 \u0000 \/"',
+        r'"half of a pair: \ud800"',
+        "[" * 300 + "]" * 300,
+        "7" * 400,
+    ],
+)
+def test_a_text_is_read_as_python_reads_it(value):
+    text = f'{{"a": {value}}}'
+    (event,) = decode([("asked", 0, text)], "here")
+    assert repr(json.loads(text)) == repr(event.body)
+
+
+@pytest.mark.parametrize("value", ["01", ".5", "1.", "+1", "[1,]", '"\t"', "nan", "'a'", "1 // one", r'"\x41"'])
+def test_a_text_that_python_refuses_is_damage(value):
+    with pytest.raises(MorphogenError, match="event 1 is not what was recorded"):
+        decode([("asked", 0, f'{{"a": {value}}}')], "here")
 
 
 @pytest.mark.parametrize(

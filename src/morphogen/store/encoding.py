@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
+
+from pydantic_core import from_json
 
 from morphogen.protocols import Event, MorphogenError
 
@@ -50,7 +52,7 @@ def decode(rows: Iterable[Sequence[Any]], name: str) -> list[Event]:
         return []
     kinds, trials, texts = columns[:3]
     try:
-        bodies = json.loads(f"[{','.join(texts)}]")
+        bodies = _parse(f"[{','.join(texts)}]")
     except (TypeError, ValueError, RecursionError):
         bodies = []
     # a damaged text could still make a list of another length, or a list of other things than objects
@@ -61,7 +63,15 @@ def decode(rows: Iterable[Sequence[Any]], name: str) -> list[Event]:
             f"{name} is damaged: {_damaged(kinds, trials, texts)} is not what was recorded. "
             "Nothing was changed; restore a copy of it"
         )
-    return [Event(cast(Kind, kind), trial, body) for kind, trial, body in zip(kinds, trials, bodies, strict=True)]
+    return list(map(Event, kinds, trials, bodies))
+
+
+def _parse(text: str) -> Any:
+    """As `json.loads`, in half the time; a short text is one object however often it comes."""
+    try:
+        return from_json(text)
+    except ValueError:  # `json` takes more: half of a surrogate pair, 200 lists in each other
+        return json.loads(text)
 
 
 def _damaged(kinds: Sequence[Any], trials: Sequence[Any], texts: Sequence[Any]) -> str:
