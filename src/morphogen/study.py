@@ -16,8 +16,9 @@ import heapq
 import time
 from bisect import insort
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -122,8 +123,6 @@ class Study:
         finally:
             if collects:
                 gc.enable()
-        if len(self.trials) > MANY:
-            gc.freeze()  # they stay as long as the study: no collection needs to look at them again
         self._started = time.monotonic()
 
     @property
@@ -139,6 +138,10 @@ class Study:
 
     def run_phase(self, phase: Phase) -> list[Trial]:
         """Run one phase to its end; its trials, in the order of telling."""
+        with _kept(len(self.trials)):
+            return self._run_phase(phase)
+
+    def _run_phase(self, phase: Phase) -> list[Trial]:
         strategy, estimator = phase.start(tuple(self.told))
         stop = phase.stop(tuple(self.told))
         times = _Times.of(stop, waiting=stop.first is not None)
@@ -369,6 +372,19 @@ class Study:
                 self._deaths[id] = self._deaths.get(id, 0) + 1
             else:
                 self._finish(id, _finished(event, self.space))
+
+
+@contextmanager
+def _kept(trials: int) -> Iterator[None]:
+    """While a phase runs, a long record is not searched for garbage again and again."""
+    if trials <= MANY:
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _rank(trial: Trial) -> tuple[float, tuple[float, ...], int]:
