@@ -17,9 +17,10 @@ from morphogen.estimators.toy import ToyTable
 from morphogen.executors import Inline, Virtual
 from morphogen.objective import Objective
 from morphogen.protocols import Context, Died, Phase, Stop
+from morphogen.record import recorded
 from morphogen.store import Memory
 from morphogen.strategies import Each, RandomSearch, RegularizedEvolution
-from morphogen.study import MAX_DEATHS, Study, recorded
+from morphogen.study import MAX_DEATHS, Study
 from morphogen.testing.executor import SPACE, Calls
 from morphogen.testing.strategy import run
 from morphogen.trial import Outcome, Proposal, Trial

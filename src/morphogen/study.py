@@ -31,7 +31,6 @@ from morphogen.protocols import (
     Estimator,
     Event,
     Executor,
-    MorphogenError,
     Phase,
     Resources,
     Stop,
@@ -39,10 +38,11 @@ from morphogen.protocols import (
     Strategy,
 )
 from morphogen.randomness import Generators
+from morphogen.record import Readable, outcome_of, trial_of
 from morphogen.space import Space
-from morphogen.trial import Outcome, Proposal, Trial
+from morphogen.trial import Outcome, Trial
 
-__all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Readable", "Study", "recorded"]
+__all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Study"]
 
 ASK, TELL, TRIAL = 0, 1, 2
 """What randomness is for: `rng(seed, id, purpose)`."""
@@ -55,9 +55,6 @@ MANY = 50_000
 
 MAX_DEATHS = 3
 """A trial whose worker died so often is a failed trial: it is likely to be what kills them."""
-
-UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What reading an event raises that is not what was recorded."""
 
 
 @final
@@ -365,13 +362,13 @@ class Study:
             if (id == len(self.trials)) != (kind == "asked") or id > len(self.trials):
                 raise ValueError("it is not its turn")
             if kind == "asked":
-                trial = _asked(event, self.space)
+                trial = trial_of(event, self.space)
                 self.trials.append(trial)
                 self._recorded[trial.phase].append((id, int(body["told"])))
             elif kind == "died":
                 self._deaths[id] = self._deaths.get(id, 0) + 1
             else:
-                self._finish(id, _finished(event, self.space))
+                self._finish(id, outcome_of(event, self.space))
 
 
 @contextmanager
@@ -407,59 +404,5 @@ class _Times(NamedTuple):
         return _Times(over, stop.until if stop.partial else over if waiting else None)
 
 
-def _asked(event: Event, space: Space) -> Trial:
-    """The trial that was asked. What names a folder is a number, whatever somebody has put into the record."""
-    proposal, phase = Proposal.from_json(event.body["proposal"], space), event.body["phase"]
-    warm = proposal.warm_start
-    if warm is not None and (type(warm) is not int or not 0 <= warm < event.trial):
-        raise ValueError("it continues no earlier trial")
-    if not (isinstance(phase, str) and isinstance(proposal.fidelity, dict) and isinstance(proposal.origin, dict)):
-        raise TypeError("its phase, fidelity or origin is none")
-    if proposal.fidelity and not all(isinstance(amount, int | float) for amount in proposal.fidelity.values()):
-        raise TypeError("its fidelity is no number")
-    return Trial(event.trial, phase, proposal)
-
-
-def _finished(event: Event, space: Space) -> Outcome:
-    outcome = Outcome.from_json(event.body, space)
-    if outcome.error is not None and not isinstance(outcome.error, str):
-        raise TypeError("its error is no text")
-    return outcome
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Readable:
-    """A `with` that says of what cannot be read which event it is; a generator would cost more than the reading."""
-
-    event: Event
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if error is not None and isinstance(error, UNREADABLE):
-            raise MorphogenError(
-                f"the record cannot be read: '{self.event.kind}' of trial {self.event.trial} is not what this run "
-                f"would have recorded ({error}). Nothing was changed; restore a copy of it"
-            ) from None
-
-
 def _numbered(folder: Path) -> set[int]:
     return {int(path.name) for path in folder.iterdir() if path.name.isdecimal()} if folder.is_dir() else set()
-
-
-def recorded(
-    events: Iterable[Event], space: Space, objectives: Sequence[Objective], limits: Sequence[MeasuredLimit] = ()
-) -> list[Trial]:
-    """The trials of a record, or of its end, by id; judged where they are finished."""
-    trials: dict[int, Trial] = {}
-    for event in events:
-        if event.kind == "asked":
-            with Readable(event):
-                trials[event.trial] = _asked(event, space)
-        elif event.kind == "finished" and event.trial in trials:
-            with Readable(event):
-                outcome = _finished(event, space)
-            # no phase is known here; what may not be missing has stopped the run
-            trials[event.trial] = judge(trials[event.trial], outcome, objectives, limits, aside=True)
-    return list(trials.values())

@@ -29,9 +29,10 @@ from morphogen.estimators.toy import ToyTable, toy_space
 from morphogen.executors import Inline
 from morphogen.objective import Objective
 from morphogen.protocols import Event, MorphogenError
+from morphogen.record import recorded
 from morphogen.runs.tally import Tally
 from morphogen.spaces.genotype import Genotype
-from morphogen.study import Study, recorded
+from morphogen.study import Study
 
 ASKED = os.environ.get("MORPHOGEN_FUZZ")
 FUZZED = settings(

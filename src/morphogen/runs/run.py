@@ -16,6 +16,7 @@ from morphogen.config import Config
 from morphogen.objective import best
 from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event, MorphogenError, Resources
+from morphogen.record import recorded
 from morphogen.runs import earlier
 from morphogen.runs.assembly import Parts, assemble, nameless
 from morphogen.runs.ranking import Ranking
@@ -23,7 +24,7 @@ from morphogen.runs.rehearsal import Rehearsal
 from morphogen.runs.tally import Tally
 from morphogen.space import Space
 from morphogen.store import open as open_store
-from morphogen.study import Study, recorded
+from morphogen.study import Study
 from morphogen.trial import Trial
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from morphogen.config import Config
 from morphogen.objective import Objective
 from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event, Store
+from morphogen.record import recorded
 from morphogen.runs import run
 from morphogen.runs.assembly import assemble
 from morphogen.runs.ranking import Ranking
 from morphogen.runs.tally import Tally
 from morphogen.store import open as open_store
-from morphogen.study import recorded
 from morphogen.trial import Trial
 
 __all__ = ["Status", "status", "trial_json"]

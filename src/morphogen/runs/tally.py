@@ -14,7 +14,7 @@ from typing import Any, final
 
 from morphogen.objective import MeasuredLimit, Objective
 from morphogen.protocols import Event, Store
-from morphogen.study import Readable
+from morphogen.record import Readable
 from morphogen.trial import Outcome
 
 __all__ = ["TALLY", "Count", "Tally"]
