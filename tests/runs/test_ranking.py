@@ -2,7 +2,9 @@
 
 import io
 import json
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -94,3 +96,31 @@ def test_what_cannot_be_read_is_as_if_it_was_not_there(tmp_path, body):
 
 def test_the_sentence_says_what_the_number_means():
     assert "tau 0.52 (1: as measured, 0: no relation)" in Ranked(40, 30, 0.521, 0.7).text
+
+
+@dataclass
+class Refusing:
+    """Random search that says it asks a predictor, which learns nothing."""
+
+    space: morphogen.Space
+
+    def surrogate(self):
+        return self
+
+    def fit(self, architectures, values, rng):
+        raise np.linalg.LinAlgError("singular")
+
+    def predict(self, architectures):
+        raise ValueError("nothing was fitted")
+
+    def ask(self, pending, rng):
+        return morphogen.Proposal(self.space.sample(rng))
+
+    def tell(self, trial, rng): ...
+
+
+def test_a_predictor_that_fails_ends_no_run(tmp_path):
+    folder = tmp_path / "run"
+    found = morphogen.search(data=None, table="toy", strategy=Refusing, trials=46, out=folder, **SMALL)
+    assert [] == Ranking.read(folder)
+    assert 46 == len(found.record.phases["search"])

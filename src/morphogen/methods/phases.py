@@ -78,24 +78,24 @@ def random_arm(space: Space, estimator: Estimator, until: float | None = None) -
             p: [t.outcome.seconds for t in told if t.phase == p and t.outcome is not None] for p in (SUPERNET, SEARCH)
         }
         # a search of many slots and few trials, as of short ones by rungs, would else be outspent by the first round
-        each = max(max(spent[SEARCH], default=0.0), whole(told))
+        each = max(max(spent[SEARCH], default=0.0), _whole(told, estimator))
         return Stop(seconds=sum(map(sum, spent.values())), until=until, each=each)
 
-    def whole(told: Sequence[Trial]) -> float:
-        """Seconds of a trial at the full fidelity, by what those of the search took that began anew; 0: not known."""
-        fresh = [
-            (t.outcome.seconds, t.proposal)
-            for t in told
-            if t.phase == SEARCH
-            and t.outcome is not None
-            and t.architecture is not None
-            and t.proposal.warm_start is None
-        ]
-        cost = math.fsum(estimator.cost(proposal) for _, proposal in fresh)
-        full = math.fsum(estimator.cost(Proposal(proposal.architecture)) for _, proposal in fresh)
-        return math.fsum(seconds for seconds, _ in fresh) * full / cost / len(fresh) if fresh else 0.0
-
     return Phase(RANDOM, lambda told: (Deduplicated(RandomSearch(space), space), estimator), stop)
+
+
+def _whole(told: Sequence[Trial], estimator: Estimator) -> float:
+    """Seconds of a trial at the full fidelity, by what those of the search took that began anew; 0: not known."""
+    fresh = [
+        (t.outcome.seconds, t.proposal)
+        for t in told
+        if t.phase == SEARCH and t.outcome is not None and t.architecture is not None and t.proposal.warm_start is None
+    ]
+    if not fresh:
+        return 0.0
+    cost = math.fsum(estimator.cost(proposal) for _, proposal in fresh)
+    full = math.fsum(estimator.cost(Proposal(proposal.architecture)) for _, proposal in fresh)
+    return math.fsum(seconds for seconds, _ in fresh) * full / cost / len(fresh)
 
 
 def finalists(told: Sequence[Trial], phase: str, count: int) -> list[Trial]:

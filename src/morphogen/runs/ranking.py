@@ -67,7 +67,11 @@ class Ranking:
         due = FIRST * 2 ** len(self.found)
         if len(self._worked) < due:
             return None
-        self.found.append(self._ranked(self._strategy, self._worked[:due]))
+        try:
+            self.found.append(self._ranked(self._strategy, self._worked[:due]))
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # no run ends for a number beside it
+            self._strategy = None
+            return None
         self._write()
         return self.found[-1]
 
