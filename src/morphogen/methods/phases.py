@@ -145,7 +145,8 @@ def means(told: Sequence[Trial], arm: str) -> list[list[Trial]]:
     """
     groups: dict[int, list[Trial]] = {}
     for trial in told:
-        if trial.phase == RETRAIN and trial.proposal.origin.get("arm") == arm and not trial.failed:
+        finished = trial.outcome is not None and not trial.failed
+        if finished and trial.phase == RETRAIN and trial.proposal.origin.get("arm") == arm:
             groups.setdefault(int(trial.proposal.origin["finalist"]), []).append(trial)
     longest = [[t for t in group if trained(t) == max(map(trained, group))] for group in groups.values()]
     return sorted(longest, key=lambda ts: (sum(t.violation for t in ts), sum(t.loss for t in ts) / len(ts), ts[0].id))

@@ -104,7 +104,7 @@ class Result:
 def conclude(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial], seconds: float) -> Result:
     """Export the winner, write the page and `result.json`. A network that cannot be exported loses nothing of the rest."""
     winner = winning(trials)
-    exported, reason = parts.data is not None and winner.phase == RETRAIN, None
+    exported, reason = parts.data is not None and _has_weights(folder, winner), None
     for draft in folder.glob(".best-*"):  # of an export that was killed
         shutil.rmtree(draft, ignore_errors=True)
     if exported:
@@ -137,7 +137,7 @@ def export_again(folder: Path, to: Path) -> dict[str, Any]:
     winner = winning(trials)
     if parts.data is None:
         raise MorphogenError(f"{folder} searched a table: nothing was trained that could be exported")
-    if winner.phase != RETRAIN:
+    if not _has_weights(folder, winner):
         raise MorphogenError(f"{folder} has no finished training yet: `morphogen resume {folder}` first")
     return _export(folder, parts, winner, to)
 
@@ -157,6 +157,13 @@ def winning(trials: Sequence[Trial]) -> Trial:
     return winner
 
 
+def _has_weights(folder: Path, winner: Trial) -> bool:
+    """Whether it was trained in full: as a finalist, or at least, where time was too short for those, in the search."""
+    return winner.phase == RETRAIN or (
+        not winner.proposal.fidelity and any((folder / "trials" / str(winner.id)).glob("*.pt"))
+    )
+
+
 def _arm(trial: Trial) -> str:
     return str(trial.proposal.origin.get("arm", trial.phase))
 
@@ -172,7 +179,9 @@ def _export(folder: Path, parts: Parts, winner: Trial, to: Path) -> dict[str, An
     trained = checkpoint.load(folder / "trials" / str(winner.id))
     if trained is None:
         raise MorphogenError(f"the weights of trial {winner.id} in {folder} are gone or damaged: it cannot be exported")
-    built = network(parts.space.fix(winner.architecture), parts.skeletons["final"])
+    built = network(
+        parts.space.fix(winner.architecture), parts.skeletons["final" if winner.phase == RETRAIN else "search"]
+    )
     built.load_state_dict(trained["network"])
     data = parts.data
     card = {
@@ -205,6 +214,8 @@ def _record(
             if trial.outcome is not None:
                 warnings += [f"supernet of trial {trial.id}: {said}" for said in unwell(trial.outcome.curves)]
     retrained = [t for t in phases.get(RETRAIN, ()) if t.outcome is not None and not t.failed]
+    if not retrained and parts.data is not None and _has_weights(folder, winner):
+        warnings.append("time was too short to train a finalist anew: the network is the one that the search trained")
     if short := sum(trained(t) < max(map(trained, retrained)) for t in retrained):
         warnings.append(
             f"time cut {short} of {len(retrained)} trainings of finalists short: they count only for a finalist without a whole one"
