@@ -23,19 +23,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from morphogen import config as configuration
-from morphogen.executors import Processes, Ray
-from morphogen.protocols import Context, Estimator, Executor, Phase
+from morphogen.protocols import Context, Estimator, Phase
 from morphogen.runs.assembly import assemble
 from morphogen.store import open as open_store
 from morphogen.strategies import Each
 from morphogen.study import Study
 from morphogen.trial import Outcome, Proposal
 
-PRELOAD = ("morphogen.estimators.training",)
-EXECUTORS = {
-    "processes": lambda workers: Processes(workers=workers, preload=PRELOAD),
-    "ray": lambda workers: Ray(workers=workers),
-}
+EXECUTORS = ("processes", "ray")
 
 
 @dataclass(frozen=True)
@@ -64,18 +59,20 @@ class Told:
     wall: float
 
 
-def run(executor: Executor, workers: int, trials: int, epochs: int) -> Told:
+def run(executor: str, workers: int, trials: int, epochs: int) -> Told:
     settings = {"space": "nasbench201", "data": "digits", "training": {"epochs": epochs}}
+    settings |= {"executor": executor, "workers": workers}
     parts = assemble(configuration.parse(settings, "benchmark"))
     architecture = parts.space.sample(np.random.default_rng(3))
     proposals = [Proposal(architecture, origin={"repeat": i}) for i in range(trials)]
     timed = Timed(parts.judges.search)
+    place = parts.executor()
     with tempfile.TemporaryDirectory() as folder, closing(open_store(Path(folder) / "trials.sqlite")) as store:
-        study = Study(parts.space, store, executor, parts.objectives, slots=2 * workers, order="finish")
+        study = Study(parts.space, store, place, parts.objectives, slots=2 * workers, order="finish")
         # the first round starts workers and imports torch in them: it is not counted
         study.run_phase(Phase("warm-up", lambda told: (Each(proposals[: 2 * workers]), timed)))
         told = [t.outcome for t in study.run_phase(Phase("search", lambda told: (Each(proposals), timed)))]
-    executor.close()
+    place.close()
     rows = [outcome.metrics for outcome in told if outcome is not None and outcome.error is None]
     if len(rows) != trials:
         raise SystemExit(f"{trials - len(rows)} of {trials} trainings failed")
@@ -86,12 +83,12 @@ def run(executor: Executor, workers: int, trials: int, epochs: int) -> Told:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("executors", nargs="+", choices=list(EXECUTORS))
+    parser.add_argument("executors", nargs="+", choices=EXECUTORS)
     parser.add_argument("--trials", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=3)
     given = parser.parse_args()
     for name in given.executors:
-        one, two = (run(EXECUTORS[name](w), w, given.trials, given.epochs) for w in (1, 2))
+        one, two = (run(name, w, given.trials, given.epochs) for w in (1, 2))
         for workers, told in ((1, one), (2, two)):
             print(
                 f"{name}, {workers} worker{'s' * (workers > 1)}: {told.cpu:.1f} s of CPU in {given.trials} trainings, "
