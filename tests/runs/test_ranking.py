@@ -39,7 +39,8 @@ def test_terminal_page_and_json_say_it(searched):
     assert f"{last.kendall:.2f}" in render(searched.record).partition('id="predictor"')[2].partition("</section>")[0]
 
 
-def test_a_resumed_search_goes_on_to_the_same_numbers(searched, tmp_path):
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_resumed_search_goes_on_to_the_same_numbers_even_where_the_earlier_ones_were_lost(searched, tmp_path, lost):
     def interrupt(study, event):
         if event is not None and len(study.told) == 30:
             raise KeyboardInterrupt
@@ -48,6 +49,8 @@ def test_a_resumed_search_goes_on_to_the_same_numbers(searched, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         morphogen.search(data=None, table="toy", strategy="bayesian", trials=46, out=folder, watch=interrupt, **SMALL)
     assert 1 == len(Ranking.read(folder))
+    if lost:
+        (folder / RANKING).write_text("[{")
     morphogen.resume(folder)
     assert Ranking.read(searched.folder) == Ranking.read(folder)
 
@@ -56,19 +59,6 @@ def test_a_number_that_is_due_with_the_last_trial_is_not_lost_to_the_phase_that_
     folder = tmp_path / "run"
     morphogen.search(data=None, table="toy", strategy="bayesian", trials=20, out=folder, final=SMALL["final"])
     assert [20] == [r.trials for r in Ranking.read(folder)]
-
-
-def test_numbers_that_were_lost_are_made_again_from_the_record(searched, tmp_path):
-    def interrupt(study, event):
-        if event is not None and len(study.told) == 30:
-            raise KeyboardInterrupt
-
-    folder = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        morphogen.search(data=None, table="toy", strategy="bayesian", trials=46, out=folder, watch=interrupt, **SMALL)
-    (folder / RANKING).write_text("[{")
-    morphogen.resume(folder)
-    assert Ranking.read(searched.folder) == Ranking.read(folder)
 
 
 @pytest.mark.parametrize(("strategy", "ranks"), [("random-search", 0), ("regularized-evolution", 0), ("bananas", 1)])
