@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from morphogen.report.verdict import Verdict
 from morphogen.runs import run
 from morphogen.runs.assembly import Parts
 from morphogen.runs.ranking import Ranking
+from morphogen.runs.whole import write_whole
 from morphogen.space import Architecture
 from morphogen.trial import Trial
 
@@ -116,9 +116,7 @@ def conclude(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial]
         reason = "no finalist was retrained: give a larger budget"
     result = Result(folder, parts, _record(folder, config, parts, trials, winner, seconds), winner, exported, reason)
     _write_report(result.record, folder)
-    aside = folder / f".result.{os.getpid()}"
-    aside.write_text(json.dumps(result.json, indent=1), encoding="utf-8")
-    aside.replace(folder / "result.json")
+    write_whole(folder / "result.json", json.dumps(result.json, indent=1))
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from morphogen.methods.phases import RANDOM, SEARCH
 from morphogen.objective import Objective, judge
 from morphogen.protocols import MorphogenError, Strategy
+from morphogen.runs.whole import write_whole
 from morphogen.space import Space
 from morphogen.spaces.reading import read
 from morphogen.strategies.started import Started
@@ -64,9 +64,7 @@ def copy(source: Path, to: Path) -> None:
     Raises:
         MorphogenError: It is no run, or has nothing to learn from.
     """
-    aside = to / f".{EARLIER}.{os.getpid()}"
-    aside.write_text(json.dumps({"from": str(source.resolve()), "trials": _rows(source)}), encoding="utf-8")
-    aside.replace(to / EARLIER)
+    write_whole(to / EARLIER, json.dumps({"from": str(source.resolve()), "trials": _rows(source)}))
 
 
 def load(source: Path, space: Space, objectives: Sequence[Objective]) -> list[Trial]:

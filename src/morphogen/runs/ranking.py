@@ -16,6 +16,7 @@ from morphogen.predictors import Predictive
 from morphogen.predictors.validation import Ranked, cross_validated
 from morphogen.protocols import Event, Phase
 from morphogen.runs.assembly import Parts
+from morphogen.runs.whole import write_whole
 from morphogen.strategies.acquisition import fullest, squashed
 from morphogen.study import Study
 from morphogen.trial import Trial
@@ -87,10 +88,8 @@ class Ranking:
         return Ranked(len(trials), len(used), found.kendall, found.spearman)
 
     def _write(self) -> None:
-        draft = self.folder / f".{RANKING}"
         with suppress(OSError):  # a page without it is better than a run that ends here
-            draft.write_text(json.dumps([asdict(r) for r in self.found]), encoding="utf-8")
-            draft.replace(self.folder / RANKING)
+            write_whole(self.folder / RANKING, json.dumps([asdict(r) for r in self.found]))
 
     @staticmethod
     def read(folder: Path) -> list[Ranked]:

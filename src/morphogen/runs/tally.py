@@ -15,6 +15,7 @@ from typing import Any, final
 from morphogen.objective import MeasuredLimit, Objective
 from morphogen.protocols import Event, Store
 from morphogen.record import Readable
+from morphogen.runs.whole import write_whole
 from morphogen.trial import Outcome
 
 __all__ = ["TALLY", "Count", "Tally"]
@@ -109,10 +110,8 @@ class Tally:
         """Keep the counts in a run folder. Where that cannot be, they are counted again."""
         phases = {name: {**asdict(count), "rank": list(map(str, count.rank))} for name, count in self.phases.items()}
         body = {"version": VERSION, "events": self.events, "last": self.last, "phases": phases}
-        draft = folder / f".{TALLY}"
         with suppress(OSError):
-            draft.write_text(json.dumps(body), encoding="utf-8")
-            draft.replace(folder / TALLY)
+            write_whole(folder / TALLY, json.dumps(body))
 
     def keeping(self, folder: Path, every: float = 5.0) -> Callable[[Event], None]:
         """Something that counts events and keeps the counts, at most so often in seconds."""
