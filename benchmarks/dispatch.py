@@ -2,8 +2,8 @@
 
     python benchmarks/dispatch.py processes|ray|inline [--trials 500] [--workers 2] [--slots 16] [--seconds LIMIT]
 
-Prints the trials a second from the first outcome to the last, the driver's CPU for each, and beside them the commits a
-second that the same disk takes, which bound what a run can record.
+Prints the trials a second when all workers are up, the driver's CPU for each, and beside them the commits a second that
+the same disk takes, which bound what a run can record, and how many tasks Ray gets through without morphogen.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from morphogen.store import open as open_store
 from morphogen.strategies import RandomSearch
 from morphogen.study import Study
 from morphogen.trial import Outcome, Proposal
+
+WARM = 200
+"""Trials before those that count: until all workers have started."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,25 @@ def commits(folder: Path, count: int = 200) -> float:
     return count / (time.perf_counter() - began)
 
 
+def alone(count: int, ahead: int) -> float:
+    """Tasks a second that do nothing, in the cluster that is there, so many of them under way."""
+    import ray
+
+    task, live = ray.remote(max_retries=0)(_nothing).options(num_cpus=1), list[object]()
+    began = time.perf_counter()
+    for _ in range(count):
+        live.append(task.remote(b"x" * 1000))
+        if len(live) == ahead:
+            done, live = ray.wait(live)
+            ray.get(done)
+    ray.get(live)
+    return count / (time.perf_counter() - began)
+
+
+def _nothing(data: bytes) -> str:
+    return "x" * 60
+
+
 def dispatch(executor: Executor, folder: Path, trials: int, slots: int, seconds: float | None) -> tuple[float, float]:
     """Trials a second, and milliseconds of the driver's CPU for each."""
     space, ends, cpu = toy_space(), list[float](), list[float]()
@@ -60,8 +82,8 @@ def dispatch(executor: Executor, folder: Path, trials: int, slots: int, seconds:
         study = Study(space, store, executor, objectives, slots=slots, order="finish", resources=Resources(seconds))
         study.observer = saw
         start = RandomSearch(space), Nothing()
-        study.run([Phase("search", lambda told: start, lambda told: Stop(trials=trials))])
-    return (len(ends) - 1) / (ends[-1] - ends[0]), 1000 * (cpu[-1] - cpu[0]) / (len(ends) - 1)
+        study.run([Phase("search", lambda told: start, lambda told: Stop(trials=WARM + trials))])
+    return (trials - 1) / (ends[-1] - ends[WARM]), 1000 * (cpu[-1] - cpu[WARM]) / (trials - 1)
 
 
 def main() -> None:
@@ -81,6 +103,8 @@ def main() -> None:
             f"{given.executor}, {given.workers} workers, {given.slots} slots: {rate:.0f} trials/s, {each:.2f} ms of CPU each"
         )
         print(f"commits/s of this disk: {commits(Path(name)):.0f}")
+        if given.executor == "ray":
+            print(f"Ray's own tasks/s, as many under way: {alone(given.trials, given.slots):.0f}")
 
 
 if __name__ == "__main__":

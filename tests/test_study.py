@@ -16,7 +16,7 @@ from morphogen.estimators.tabular import Tabular
 from morphogen.estimators.toy import ToyTable
 from morphogen.executors import Inline, Virtual
 from morphogen.objective import Objective
-from morphogen.protocols import Context, Died, Phase, Stop
+from morphogen.protocols import Context, Died, Event, Phase, Stop
 from morphogen.record import recorded
 from morphogen.store import Memory
 from morphogen.strategies import Each, RandomSearch, RegularizedEvolution
@@ -63,6 +63,38 @@ def test_no_trial_is_told_before_it_is_in_the_store() -> None:
             assert any(e.kind == "finished" and e.trial == trial.id for e in store.events())
 
     study(store=store).run([Phase("search", lambda told: (Checking(), Tabular(TABLE)), lambda told: Stop(trials=20))])
+
+
+def test_proposals_that_follow_one_another_are_made_durable_together_and_before_they_run() -> None:
+    """What came back at once is told and followed by new proposals without a commit between them."""
+    commits: list[str] = []
+
+    class Counting(Memory):
+        def append(self, events):
+            super().append(events)
+            commits.append(" ".join(e.kind for e in events))
+
+    class InPairs(Inline):
+        """Brings two outcomes at a time."""
+
+        def submit(self, estimator, proposal, context):
+            assert len(store.events()) == len(begun) + len(finished)
+            return super().submit(estimator, proposal, context)
+
+        def wait(self, futures, timeout=None):
+            done = super().wait(futures, timeout)
+            return done | super().wait(set(futures) - done, timeout) if set(futures) - done else done
+
+    store = Counting()
+    begun: list[Event] = []
+    finished: list[Event] = []
+    s = study(executor=InPairs(), store=store, slots=4, order="finish")
+    s.observer = lambda event: (begun if event.kind == "asked" else finished).append(event)
+    s.run([random_phase(12)])
+    assert commits[0] == "asked asked asked asked"
+    assert "asked asked" in commits
+    assert commits.count("asked") <= 2
+    assert {e.trial for e in begun} == set(range(12)) == {e.trial for e in finished}
 
 
 def test_pending_trials_hide_outcomes_that_are_there_but_not_told() -> None:

@@ -47,6 +47,9 @@ __all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Study"]
 ASK, TELL, TRIAL = 0, 1, 2
 """What randomness is for: `rng(seed, id, purpose)`."""
 
+GATHERED = 0.005
+"""Seconds that a proposal may wait for others, so that a commit, which takes a disk as long, makes many durable."""
+
 GRACE = 2.0
 """Seconds that a trial with a deadline has for coming back before it is given up."""
 
@@ -147,9 +150,10 @@ class Study:
         clock: list[tuple[float, int]] = []
         best: list[Trial] = []
         now, asked, seconds = 0.0, 0, 0.0
+        begun: list[Trial] = []
+        fresh: list[tuple[Trial, int]] = []
+        gathered = 0.0  # the first of them was begun then
         while True:
-            fresh: list[tuple[Trial, int]] = []
-            begun: list[Trial] = []
             while len(pending) < self.slots:
                 over = stop.reached(asked, len(told), seconds) or self._late(times.over)
                 trial = self._next(phase.name, strategy, list(pending.values()), len(told), fresh, over)
@@ -157,9 +161,13 @@ class Study:
                     break
                 asked += 1
                 pending[trial.id] = trial
-                begun.append(trial)
+                if trial.id not in self._outcomes:
+                    gathered = gathered if begun else time.monotonic()
+                    begun.append(trial)
                 heapq.heappush(clock, (now + estimator.cost(trial.proposal), trial.id))
-            self._submit_all(estimator, begun, fresh, times)
+            if not self._ready(clock, pending) or time.monotonic() - gathered > GATHERED:
+                self._submit_all(estimator, begun, fresh, times)
+                begun, fresh = [], []
             if not pending:
                 break
             first = self._first(clock, pending, times)
@@ -210,13 +218,12 @@ class Study:
     def _submit_all(
         self, estimator: Estimator, begun: Iterable[Trial], fresh: Sequence[tuple[Trial, int]], times: _Times
     ) -> None:
-        """Make the new proposals durable in one commit, then start what is not recorded as finished."""
+        """Make the new proposals durable in one commit, then start what has no outcome on record."""
         self._record(
             [Event("asked", t.id, {"phase": t.phase, "told": told, "proposal": t.proposal.json}) for t, told in fresh]
         )
         for trial in begun:
-            if trial.id not in self._outcomes:
-                self._submit(estimator, trial, times)
+            self._submit(estimator, trial, times)
 
     def _submit(self, estimator: Estimator, trial: Trial, times: _Times) -> None:
         self._folders.add(trial.id)
@@ -243,6 +250,12 @@ class Study:
         return None if self.folder is None else self.folder / "trials" / str(id)
 
     # --- finishing ------------------------------------------------------------------------------------------------
+
+    def _ready(self, clock: Sequence[tuple[float, int]], pending: Mapping[int, Trial]) -> bool:
+        """Whether there is an outcome to tell without waiting for any."""
+        if self.order == "logical":
+            return bool(clock) and clock[0][1] in self._outcomes
+        return any(id in pending for id in self._arrived)
 
     def _first(
         self, clock: list[tuple[float, int]], pending: dict[int, Trial], times: _Times

@@ -159,6 +159,29 @@ def test_no_more_trials_run_than_there_are_workers(cluster, tmp_path):
     assert second.cancelled()
 
 
+def test_a_cluster_of_its_own_has_as_many_places_as_workers(tmp_path):
+    """In a process of its own: Ray is connected once. The cluster has CPUs for more, and trials wait in Ray, too."""
+    program = tmp_path / "places.py"
+    program.write_text(
+        "import os, time\nfrom concurrent.futures import wait\nfrom morphogen.executors import Ray\n"
+        "from morphogen.protocols import Context\nfrom morphogen.trial import Outcome, Proposal\n"
+        "class Sleeps:\n"
+        "    measured = frozenset({'began', 'ended'})\n"
+        "    def __call__(self, proposal, context):\n"
+        "        began = time.monotonic()\n        time.sleep(0.1)\n"
+        "        return Outcome({'began': began, 'ended': time.monotonic()})\n"
+        "    def cost(self, proposal):\n        return 1.0\n"
+        "executor, sleeps = Ray(2, cpus=8), Sleeps()\n"
+        "futures = [executor.submit(sleeps, Proposal(None), Context(seed)) for seed in range(8)]\n"
+        "wait(futures)\n"
+        "spans = [(m['began'], m['ended']) for m in (f.result().metrics for f in futures)]\n"
+        "executor.close()\n"
+        "print(max(sum(b <= began < e for b, e in spans) for began, _ in spans))\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() in {"1", "2"}, done.stderr
+
+
 def test_what_no_node_has_is_refused_and_not_waited_for(executor):
     for limit in (Resources(cpus=1000), Resources(gpus=7)):
         with pytest.raises(MorphogenError, match="no node of the Ray cluster has"):
@@ -168,8 +191,8 @@ def test_what_no_node_has_is_refused_and_not_waited_for(executor):
 
 
 def test_a_node_that_does_not_see_the_run_folder_stops_the_run(executor, tmp_path, monkeypatch):
-    seen = _Trial.arguments
-    monkeypatch.setattr(_Trial, "arguments", lambda trial: (*seen(trial)[:3], str(tmp_path / "elsewhere")))
+    task = _Trial.task.fget
+    monkeypatch.setattr(_Trial, "task", property(lambda trial: task(trial)._replace(seen=str(tmp_path / "elsewhere"))))
     future = start(executor, trials.finds, folder=tmp_path)
     drain(executor, [future])
     assert isinstance(future.exception(), MorphogenError)

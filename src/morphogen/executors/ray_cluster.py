@@ -14,6 +14,9 @@ from morphogen.protocols import MorphogenError
 
 __all__ = ["check_address", "connect", "import_ray"]
 
+PLACE = "trial"
+"""A resource of the cluster that is started: Ray runs no more trials at a time than there are places."""
+
 OBJECT_STORE_BYTES = 100_000_000
 """Of shared memory on this machine: weights go through files. Ray wants 78.6 MB at least."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -58,14 +61,17 @@ def import_ray() -> ModuleType:
     return module
 
 
-def connect(ray: ModuleType, address: str | None, cpus: int) -> None:
-    """Join a cluster, or start one on this machine where there is no address.
+def connect(ray: ModuleType, address: str | None, cpus: int, places: int) -> None:
+    """Join a cluster, or start one on this machine where there is no address, with CPUs and with places for trials.
 
     Raises:
         MorphogenError: It is not reached, does not start, or started without a token.
     """
     quiet = {"log_to_driver": False, "configure_logging": False}
-    local = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+    local = {
+        "num_cpus": cpus, "resources": {PLACE: places}, "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+    }  # fmt: skip
     try:
         with _own_signals(), _without_warnings("ray"):
             ray.init(address=address or "local", **quiet, **(local if address is None else {}))

@@ -13,7 +13,7 @@ from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import final
+from typing import Any, NamedTuple, final
 
 from morphogen.executors.attempt import attempt
 from morphogen.executors.output import Output
@@ -22,27 +22,40 @@ from morphogen.executors.worker import limited_memory
 from morphogen.protocols import Context, Estimator, MorphogenError
 from morphogen.trial import Outcome, Proposal
 
-__all__ = ["judge", "judge_aloud"]
+__all__ = ["Task", "judge", "judge_aloud"]
 
 Log = Callable[[float, Mapping[str, float]], None]
 
 
-def judge(
-    estimator: bytes, proposal: Proposal, context: Context, left: float | None, seen: str | None, log: Log | None = None
-) -> str:
+@final
+class Task(NamedTuple):
+    """What a worker is sent beside the estimator.
+
+    Args:
+        proposal: To be judged.
+        context: Without a log and without a deadline.
+        left: Seconds until its deadline; nodes differ in their clocks.
+        seen: A folder that this node has to see.
+    """
+
+    proposal: Proposal
+    context: Context
+    left: float | None
+    seen: str | None
+
+
+def judge(estimator: bytes, task: bytes, log: Log | None = None) -> str:
     """Judge, and say in JSON what came of it.
 
     Args:
         estimator: Pickled.
-        proposal: To be judged.
-        context: Without a log and without a deadline.
-        left: Seconds until its deadline.
-        seen: A folder that this node has to see.
-        log: Of the context.
+        task: A pickled `Task`.
+        log: Of its context.
 
     Raises:
         MorphogenError: The folder is not there.
     """
+    proposal, context, left, seen = _unpickled(task)
     if seen is not None and not Path(seen).is_dir():
         raise MorphogenError(
             f"{os.uname().nodename} has no folder {seen}: put the run on a file system that all nodes share"
@@ -56,9 +69,7 @@ def judge(
     return json.dumps({"outcome": outcome.json}, separators=(",", ":"))
 
 
-def judge_aloud(
-    estimator: bytes, proposal: Proposal, context: Context, left: float | None, seen: str | None
-) -> Iterator[str]:
+def judge_aloud(estimator: bytes, task: bytes) -> Iterator[str]:
     """First say that it starts: time counts from then, and not from when Ray began to look for a place. Then say in
     JSON what is logged, while it is judged in a thread; at the end, what came of it.
     """
@@ -69,11 +80,17 @@ def judge_aloud(
         said.put(json.dumps({"log": [step, {name: repr(value) for name, value in metrics.items()}]}))
 
     with ThreadPoolExecutor(1) as thread:
-        answer = thread.submit(judge, estimator, proposal, context, left, seen, log)
+        answer = thread.submit(judge, estimator, task, log)
         answer.add_done_callback(lambda _: said.put(None))
         while (line := said.get()) is not None:
             yield line
         yield answer.result()
+
+
+def _unpickled(data: bytes) -> Any:
+    from ray import cloudpickle
+
+    return cloudpickle.loads(data)  # from the driver
 
 
 @final
@@ -84,9 +101,7 @@ class _Unpickled:
     data: bytes
 
     def __call__(self, proposal: Proposal, context: Context) -> Outcome:
-        from ray import cloudpickle
-
-        estimator: Estimator = cloudpickle.loads(self.data)  # from the driver
+        estimator: Estimator = _unpickled(self.data)
         if (torch := sys.modules.get("torch")) is not None:
             torch.set_num_threads(max(1, int(context.resources.cpus)))
         return estimator(proposal, context)
