@@ -2,8 +2,9 @@
 
     python benchmarks/fidelity.py nasbench201/cifar10 nasbench201/cifar100 table-digits/table.toml --seeds 50
 
-Each strategy runs with full trainings until it has spent `--budget` of them; then inside `Asha` and inside
-`CurveStopping` with `--share` of that cost. Regret is that of the architecture with the best full training so
+Each strategy runs with full trainings until it has spent `--budget` of them; then, with `--share` of that cost, inside
+`Asha`, inside `CurveStopping`, and as a run does it that trains little in its search and its finalists in full: half of
+what it has goes to each. Regret is that of the architecture with the best full training so
 far, without the noise of one training, in points. Costs are the table's: of NAS-Bench-201, 12 epochs cost 12
 of 200 (its 12-epoch results are trainings of their own, so going on costs all 200). Data: `--data FOLDER`, or
 MORPHOGEN_DATA, or `../shared/data`.
@@ -16,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,9 +35,9 @@ from morphogen.executors import Virtual
 from morphogen.protocols import Context, Phase, Stop, Strategy
 from morphogen.space import Space
 from morphogen.store import Memory
-from morphogen.strategies import Asha, CurveStopping, Deduplicated
+from morphogen.strategies import Asha, CurveStopping, Deduplicated, Each
 from morphogen.study import Study
-from morphogen.trial import Outcome, Proposal, Trial
+from morphogen.trial import Fidelity, Outcome, Proposal, Trial
 
 OPTIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ("1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2")
@@ -71,6 +72,9 @@ def nasbench201(data: Path, column: str, folder: Path) -> Path:
     return path
 
 
+FINALISTS = "finalists"
+
+
 @final
 @dataclass
 class Charged:
@@ -103,13 +107,44 @@ class Setting:
     continues: bool
 
 
-def regret(setting: Setting, make: Callable[[Space], Strategy], seed: int, seconds: float) -> tuple[float, int, int]:
-    """After so many seconds of training; the trials, and how many of them were full."""
+@final
+@dataclass(frozen=True)
+class Little:
+    """A strategy whose proposals are trained a little only."""
+
+    strategy: Strategy
+    fidelity: Fidelity
+
+    def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
+        proposal = self.strategy.ask(pending, rng)
+        return None if proposal is None else replace(proposal, fidelity=self.fidelity)
+
+    def tell(self, trial: Trial, rng: np.random.Generator) -> None:
+        self.strategy.tell(trial, rng)
+
+
+def regret(
+    setting: Setting, make: Callable[[Space], Strategy], seed: int, seconds: float, finalists: bool = False
+) -> tuple[float, int, int]:
+    """After so many seconds of training; the trials, and how many of them were full.
+
+    With `finalists`, half the seconds go to the search, and half to full trainings of the best that it found.
+    """
     table: Any = known(setting.table)
     study = Study(table.space, Memory(), Virtual(1), table.objectives, seed=seed, slots=1)
     judge = Charged(Tabular(table), study.trials, setting.continues)
     strategy = make(table.space)
-    study.run([Phase("search", lambda told: (strategy, judge), lambda told: Stop(seconds=seconds))])
+
+    def final(told: Sequence[Trial]) -> tuple[Strategy, Charged]:
+        found = sorted((t for t in told if not t.failed), key=lambda t: t.loss)
+        on = [t.id if setting.continues else None for t in found]
+        return Each([Proposal(t.architecture, warm_start=i) for t, i in zip(found, on, strict=True)]), judge
+
+    share = seconds / 2 if finalists else seconds
+    phases = [Phase("search", lambda told: (strategy, judge), lambda told: Stop(seconds=share))]
+    if finalists:
+        phases.append(Phase("final", final, lambda told: Stop(seconds=seconds - share)))
+    study.run(phases)
     spent, best = 0.0, None
     for trial in study.told:
         assert trial.outcome is not None
@@ -133,6 +168,10 @@ def asha(name: str, setting: Setting, full: float, space: Space) -> Strategy:
 
 def stopped(name: str, setting: Setting, full: float, space: Space) -> Strategy:
     return CurveStopping(space, plain(name, space), lowest=setting.lowest, full=full, eta=setting.eta)
+
+
+def little(name: str, setting: Setting, space: Space) -> Strategy:
+    return Little(plain(name, space), {"epochs": setting.lowest})
 
 
 def main() -> int:
@@ -173,10 +212,11 @@ def _compare(name: str, setting: Setting, arguments: argparse.Namespace) -> None
             "full, that share": (partial(plain, strategy), budget * arguments.share),
             "asha": (partial(asha, strategy, setting, full), budget * arguments.share),
             "curve stopping": (partial(stopped, strategy, setting, full), budget * arguments.share),
+            FINALISTS: (partial(little, strategy, setting), budget * arguments.share),
         }
         for what, (make, seconds) in made.items():
             begun = time.monotonic()
-            found = [regret(setting, make, seed, seconds) for seed in range(arguments.seeds)]
+            found = [regret(setting, make, seed, seconds, what == FINALISTS) for seed in range(arguments.seeds)]
             values = [r for r, _, _ in found]
             error = float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
             trials, whole = (float(np.mean([row[i] for row in found])) for i in (1, 2))
