@@ -1,6 +1,7 @@
 """Inputs that no person would write, to everything that reads a file or a text: an answer or one line, never a traceback.
 
-In the suite every target gets a few dozen inputs, always the same. `MORPHOGEN_FUZZ=100000` gives each so many new ones.
+In the suite every target gets a few hundred inputs, always the same. `MORPHOGEN_FUZZ=100000` gives each so many new ones.
+Hypothesis draws and shrinks; each input that it draws is tried with some variants of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ import tomli_w
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from fuzz.variants import variants
 from morphogen import config as configuration
 from morphogen import store
 from morphogen.catalog import component
@@ -35,8 +38,10 @@ from morphogen.spaces.genotype import Genotype
 from morphogen.study import Study
 
 ASKED = os.environ.get("MORPHOGEN_FUZZ")
+EACH = 20 if ASKED else 5
+"""Inputs of each that is drawn."""
 FUZZED = settings(
-    max_examples=int(ASKED or 60),
+    max_examples=-(-int(ASKED) // EACH) if ASKED else 60,
     derandomize=ASKED is None,
     deadline=None,
     database=None,
@@ -50,6 +55,9 @@ SCALARS = st.one_of(
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=8
 )  # fmt: skip
+
+
+SEEDS = st.integers(0, 2**32)
 
 
 def one_line_or_an_answer(call: Callable[[], Any]) -> Any:
@@ -105,16 +113,17 @@ REASONABLE = st.sampled_from(
 
 
 @FUZZED
-@example({"data": None})
-@example({"data_options": {"": datetime(2000, 1, 1)}})
-@example({"strategy_options": {"deep": [{"rate": None}]}})
-@example({"skeleton": {"": math.inf}})
-@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), VALUES | REASONABLE, max_size=6))
-def test_values_of_a_configuration(values: dict[str, Any]) -> None:
-    parsed = one_line_or_an_answer(lambda: configuration.parse(values, "fuzz"))
-    if parsed is not None:
-        again = configuration.parse(parsed.model_dump(mode="json", exclude_none=True), "fuzz")
-        assert repr(parsed) == repr(again)
+@example({"data": None}, 0)
+@example({"data_options": {"": datetime(2000, 1, 1)}}, 0)
+@example({"strategy_options": {"deep": [{"rate": None}]}}, 0)
+@example({"skeleton": {"": math.inf}}, 0)
+@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), VALUES | REASONABLE, max_size=6), SEEDS)
+def test_values_of_a_configuration(drawn: dict[str, Any], seed: int) -> None:
+    for values in variants(drawn, seed, EACH):
+        parsed = one_line_or_an_answer(partial(configuration.parse, values, "fuzz"))
+        if parsed is not None:
+            again = configuration.parse(parsed.model_dump(mode="json", exclude_none=True), "fuzz")
+            assert repr(parsed) == repr(again)
 
 
 SAMPLE = tomli_w.dumps(
@@ -125,24 +134,31 @@ SAMPLE = tomli_w.dumps(
 
 
 @FUZZED
-@given(mutated(SAMPLE) | st.text(max_size=200))
-def test_texts_of_a_configuration(tmp_path: Path, text: str) -> None:
+@given(mutated(SAMPLE) | st.text(max_size=200), SEEDS)
+def test_texts_of_a_configuration(tmp_path: Path, drawn: str, seed: int) -> None:
     path = tmp_path / "run.toml"
-    path.write_bytes(text.encode(errors="surrogatepass"))
-    one_line_or_an_answer(lambda: configuration.parse(configuration.load(path), str(path)))
+    for text in variants(drawn, seed, EACH):
+        path.write_bytes(text.encode(errors="surrogatepass"))
+        one_line_or_an_answer(lambda: configuration.parse(configuration.load(path), str(path)))
 
 
 @FUZZED
-@given(st.text(max_size=40) | mutated("training.epochs=8") | mutated('limits={params = 3, "a.b" = [1]}'))
-def test_settings_of_the_command_line(assignment: str) -> None:
-    values: dict[str, Any] = {"training": {}}
-    one_line_or_an_answer(lambda: (configuration.assign(values, assignment), configuration.parse(values, "fuzz")))
+@given(st.text(max_size=40) | mutated("training.epochs=8") | mutated('limits={params = 3, "a.b" = [1]}'), SEEDS)
+def test_settings_of_the_command_line(drawn: str, seed: int) -> None:
+    def read(assignment: str) -> None:
+        values: dict[str, Any] = {"training": {}}
+        configuration.assign(values, assignment)
+        configuration.parse(values, "fuzz")
+
+    for assignment in variants(drawn, seed, EACH):
+        one_line_or_an_answer(partial(read, assignment))
 
 
 @FUZZED
-@given(st.text(max_size=30) | mutated("morphogen.strategies:RandomSearch") | mutated("regularized-evolution"))
-def test_names_of_components(name: str) -> None:
-    one_line_or_an_answer(lambda: component("morphogen.strategies", name, "strategy"))
+@given(st.text(max_size=30) | mutated("morphogen.strategies:RandomSearch") | mutated("regularized-evolution"), SEEDS)
+def test_names_of_components(drawn: str, seed: int) -> None:
+    for name in variants(drawn, seed, EACH):
+        one_line_or_an_answer(partial(component, "morphogen.strategies", name, "strategy"))
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -153,17 +169,18 @@ TABLE_CSV = re.findall(r"```csv\n(.*?)```", DOCS, re.S)[0]
 
 
 @FUZZED
-@given(mutated(TABLE_TOML), mutated(TABLE_CSV), st.booleans())
-def test_tables(tmp_path: Path, toml: str, csv: str, both: bool) -> None:
-    (tmp_path / "small.csv").write_bytes((csv if both else TABLE_CSV).encode(errors="surrogatepass"))
-    (tmp_path / "small.toml").write_bytes(toml.encode(errors="surrogatepass"))
-
+@given(mutated(TABLE_TOML), mutated(TABLE_CSV), st.booleans(), SEEDS)
+def test_tables(tmp_path: Path, toml: str, csv: str, both: bool, seed: int) -> None:
     def read() -> None:
         table = load_table(tmp_path / "small.toml")
         for architecture, _ in zip(table.space.enumerate(), range(3), strict=False):
             table.entry(architecture, {}, 0)
 
-    one_line_or_an_answer(read)
+    numbers = csv if both else TABLE_CSV
+    for description, rows in zip(variants(toml, seed, EACH), variants(numbers, seed + 1, EACH), strict=True):
+        (tmp_path / "small.csv").write_bytes((rows if both else numbers).encode(errors="surrogatepass"))
+        (tmp_path / "small.toml").write_bytes((toml if both else description).encode(errors="surrogatepass"))
+        one_line_or_an_answer(read)
 
 
 # --- architectures ------------------------------------------------------------------------------------------------------
@@ -177,29 +194,33 @@ GENOTYPE = (
 
 
 @FUZZED
-@given(mutated(POINT.text) | mutated(json.dumps(POINT.json)) | st.text(max_size=60))
-def test_texts_of_architectures(text: str) -> None:
-    found = one_line_or_an_answer(lambda: SPACE.parse(text))
-    if found is not None:
-        assert found == SPACE.parse(found.text) == SPACE.architecture(found.json)
+@given(mutated(POINT.text) | mutated(json.dumps(POINT.json)) | st.text(max_size=60), SEEDS)
+def test_texts_of_architectures(drawn: str, seed: int) -> None:
+    for text in variants(drawn, seed, EACH):
+        found = one_line_or_an_answer(partial(SPACE.parse, text))
+        if found is not None:
+            assert found == SPACE.parse(found.text) == SPACE.architecture(found.json)
 
 
 @FUZZED
 @given(
     st.dictionaries(st.sampled_from([c.name for c in SPACE]), st.sampled_from(["3", "conv3", "8", "0", []]) | VALUES)
-    | VALUES
+    | VALUES,
+    SEEDS,
 )
-def test_json_of_architectures(picks: Any) -> None:
-    found = one_line_or_an_answer(lambda: SPACE.architecture(picks))
-    if found is not None:
-        assert found == SPACE.parse(found.text) == SPACE.architecture(found.json)
+def test_json_of_architectures(drawn: Any, seed: int) -> None:
+    for picks in variants(drawn, seed, EACH):
+        found = one_line_or_an_answer(partial(SPACE.architecture, picks))
+        if found is not None:
+            assert found == SPACE.parse(found.text) == SPACE.architecture(found.json)
 
 
 @FUZZED
-@given(mutated(GENOTYPE) | st.text(max_size=60))
-@example("Genotype(normal=[('a', 0)]*10**9)")
-def test_texts_of_genotypes(text: str) -> None:
-    one_line_or_an_answer(lambda: Genotype.parse(text))
+@given(mutated(GENOTYPE) | st.text(max_size=60), SEEDS)
+@example("Genotype(normal=[('a', 0)]*10**9)", 0)
+def test_texts_of_genotypes(drawn: str, seed: int) -> None:
+    for text in variants(drawn, seed, EACH):
+        one_line_or_an_answer(partial(Genotype.parse, text))
 
 
 # --- records ------------------------------------------------------------------------------------------------------------
@@ -237,15 +258,19 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @given(
     edits=st.lists(st.tuples(st.integers(0), st.binary(min_size=1, max_size=40)), max_size=5),
     length=st.none() | st.integers(0, 40_000),
+    seed=SEEDS,
 )
-def test_files_of_records(sound: bytes, tmp_path: Path, edits: list[tuple[int, bytes]], length: int | None) -> None:
+def test_files_of_records(
+    sound: bytes, tmp_path: Path, edits: list[tuple[int, bytes]], length: int | None, seed: int
+) -> None:
     content = bytearray(sound)
     for at, piece in edits:
         at %= len(content)
         content[at : at + len(piece)] = piece
     path = tmp_path / "record.sqlite"
-    path.write_bytes(bytes(content[:length]))
-    one_line_or_an_answer(lambda: read_record(path))
+    for varied in variants(bytes(content[:length]), seed, EACH):
+        path.write_bytes(varied)
+        one_line_or_an_answer(partial(read_record, path))
 
 
 FIELDS = st.sampled_from(
@@ -265,35 +290,41 @@ JSONABLE = st.recursive(
             st.sampled_from(["asked", "finished", "died"]), st.integers(0, 3), st.dictionaries(FIELDS, JSONABLE, max_size=3), st.booleans()
         ),
         max_size=5,
-    )
+    ),
+    SEEDS,
 )  # fmt: skip
-def test_events_of_records(events: list[tuple[Any, int, dict[str, Any], bool]]) -> None:
-    memory = store.open("memory:")
-    for kind, trial, changes, nested in events:
+def test_events_of_records(events: list[tuple[Any, int, dict[str, Any], bool]], seed: int) -> None:
+    bodies: list[dict[str, Any]] = []
+    for kind, _, changes, nested in events:
         body: dict[str, Any] = dict({"asked": ASK, "finished": FINISH, "died": {}}[kind])
         if nested and kind == "asked":
             body["proposal"] = {**ASK["proposal"], **changes}  # type: ignore[dict-item]
         else:
             body |= changes
-        memory.append([Event(kind, trial, body)])
-    for read in (
-        lambda: recorded(memory.stream(), SPACE, OBJECTIVES),
-        lambda: Tally(OBJECTIVES).catch_up(memory),
-        lambda: Study(SPACE, memory, Inline(), OBJECTIVES),
-    ):
-        one_line_or_an_answer(read)
+        bodies.append(body)
+    for varied in variants(bodies, seed, EACH):
+        memory = store.open("memory:")
+        for (kind, trial, _, _), body in zip(events, varied, strict=False):
+            if isinstance(body, dict):
+                memory.append([Event(kind, trial, body)])
+        for read in (
+            partial(recorded, memory.stream(), SPACE, OBJECTIVES),
+            partial(Tally(OBJECTIVES).catch_up, memory),
+            partial(Study, SPACE, memory, Inline(), OBJECTIVES),
+        ):
+            one_line_or_an_answer(read)
 
 
 @FUZZED
-@given(JSONABLE | st.dictionaries(st.sampled_from(["version", "events", "last", "phases"]), JSONABLE))
-def test_counts_beside_a_record(tmp_path: Path, body: Any) -> None:
-    body = {"version": 1, **body} if isinstance(body, dict) else body
-    (tmp_path / "tally.json").write_text(json.dumps(body))
+@given(JSONABLE | st.dictionaries(st.sampled_from(["version", "events", "last", "phases"]), JSONABLE), SEEDS)
+def test_counts_beside_a_record(tmp_path: Path, drawn: Any, seed: int) -> None:
     memory = store.open("memory:")
     memory.append([Event("asked", 0, ASK), Event("finished", 0, FINISH)])
-    tally = Tally(OBJECTIVES).read(tmp_path).catch_up(memory)
-    assert 2 == tally.events
-    assert math.isfinite(tally.phases["search"].seconds) if "search" in tally.phases else True
+    for body in variants({"version": 1, **drawn} if isinstance(drawn, dict) else drawn, seed, EACH):
+        (tmp_path / "tally.json").write_text(json.dumps(body))
+        tally = Tally(OBJECTIVES).read(tmp_path).catch_up(memory)
+        assert 2 == tally.events
+        assert math.isfinite(tally.phases["search"].seconds) if "search" in tally.phases else True
 
 
 def test_the_table_of_these_tests_is_sound() -> None:
