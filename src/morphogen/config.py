@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, final
@@ -59,18 +59,23 @@ def _without_password(url: str) -> str:
 
 def _writable(options: dict[str, Any]) -> dict[str, Any]:
     """What comes back from `run.toml` as it was: TOML has no None, and no part of a run takes its dates."""
-    waiting: list[Any] = [options]
-    while waiting:
-        value = waiting.pop()
+    for value in _inside(options):
         if isinstance(value, date | time):  # a datetime is a date
             raise ValueError(f"{value} is a date or a time, which no option takes; write it in quotes")
         if value is None:
             raise ValueError("None stands for a default: leave the key out")
-        if isinstance(value, Mapping):
-            waiting += value.values()
-        elif isinstance(value, list | tuple):
-            waiting += value
     return options
+
+
+def _inside(value: object) -> Iterator[object]:
+    """A value, and all keys and values in it."""
+    waiting = [value]
+    while waiting:
+        yield (found := waiting.pop())
+        if isinstance(found, Mapping):
+            waiting += [*found.keys(), *found.values()]
+        elif isinstance(found, list | tuple):
+            waiting += found
 
 
 Options = Annotated[dict[str, Any], AfterValidator(_writable)]
@@ -131,6 +136,15 @@ class Config(_Model):
     skeleton: Options = Field(default_factory=dict)
     training: Options = Field(default_factory=dict)
     final: FinalConfig = Field(default_factory=FinalConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text(cls, values: Any) -> Any:
+        """What a shell passes on and no text file can have, such as a name of a file in another encoding."""
+        for value in _inside(values):
+            if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+                raise ValueError(f"{value!r} has bytes that are no text in UTF-8: give it another name")
+        return values
 
     @model_validator(mode="before")
     @classmethod

@@ -117,6 +117,7 @@ REASONABLE = st.sampled_from(
 @example({"data_options": {"": datetime(2000, 1, 1)}}, 0)
 @example({"strategy_options": {"deep": [{"rate": None}]}}, 0)
 @example({"skeleton": {"": math.inf}}, 0)
+@example({"limits": {"\ud800": 1.0}}, 0)
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=8), VALUES | REASONABLE, max_size=6), SEEDS)
 def test_values_of_a_configuration(drawn: dict[str, Any], seed: int) -> None:
     for values in variants(drawn, seed, EACH):
