@@ -246,7 +246,10 @@ def export(
             from morphogen.runs import conclusion
 
             assert folder is not None
-            exported, said = conclusion.export_again(folder, to), f"exported to {to}, verified"
+            exported = conclusion.export_again(folder, to)
+            said = f"exported to {to}, verified"
+            if not exported["finalist"]:
+                said += "; it was trained in the search only: no finalist was trained anew yet"
         _print(exported) if as_json else _console().print(said, markup=False, soft_wrap=True)
 
 

@@ -40,7 +40,7 @@ def test_without_a_finalist_the_network_is_the_one_that_the_search_trained(searc
     assert "search" == result.winner.phase
     assert (searched[0] / "best" / "model.py").is_file()
     assert any("the one that the search trained" in warning for warning in result.record.warnings)
-    export_again(searched[0], tmp_path / "again")
+    assert not export_again(searched[0], tmp_path / "again")["finalist"]
     assert (tmp_path / "again" / "weights.safetensors").is_file()
 
 

@@ -130,7 +130,7 @@ def rewrite_report(folder: Path) -> Path:
 
 
 def export_again(folder: Path, to: Path) -> dict[str, Any]:
-    """Export the winner of a finished run to another place."""
+    """Export the winner of a run to another place; `finalist` tells whether it was trained as one, or in the search only."""
     _, parts, trials = run.read(folder)
     winner = winning(trials)
     if parts.data is None:
@@ -190,7 +190,11 @@ def _export(folder: Path, parts: Parts, winner: Trial, to: Path) -> dict[str, An
         "trial": winner.id,
     }
     exported = export(built, to, image=data.image, architecture=winner.architecture, card=card)
-    return {"folder": str(to), "files": [str(p) for p in exported.paths.values()]}
+    return {
+        "folder": str(to),
+        "files": [str(p) for p in exported.paths.values()],
+        "finalist": winner.phase == RETRAIN,
+    }
 
 
 def _record(
