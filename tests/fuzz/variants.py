@@ -80,7 +80,7 @@ def _changed(value: Any, rng: random.Random) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_entries(dict(enumerate(value)), rng).values())
     if isinstance(value, int | float) and not isinstance(value, bool) and rng.random() < 0.5:
-        return rng.choice([-value, value + 1, value * 1000, str(value), [value]])
+        return rng.choice([-value, value + 1, value * 1000 if abs(value) < 1e300 else 0, str(value), [value]])
     return rng.choice(ODD)
 
 
