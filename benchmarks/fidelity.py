@@ -3,8 +3,8 @@
     python benchmarks/fidelity.py nasbench201/cifar10 nasbench201/cifar100 table-digits/table.toml --seeds 50
 
 Each strategy runs with full trainings until it has spent `--budget` of them; then, with `--share` of that cost, inside
-`Asha`, inside `CurveStopping`, and as a run does it that trains little in its search and its finalists in full: half of
-what it has goes to each. Regret is that of the architecture with the best full training so
+`Asha`, inside `CurveStopping`, and as a run does it that trains little in its search and its finalists in full: `--search`
+of what it has goes to the former. Regret is that of the architecture with the best full training so
 far, without the noise of one training, in points. Costs are the table's: of NAS-Bench-201, 12 epochs cost 12
 of 200 (its 12-epoch results are trainings of their own, so going on costs all 200). Data: `--data FOLDER`, or
 MORPHOGEN_DATA, or `../shared/data`.
@@ -124,11 +124,11 @@ class Little:
 
 
 def regret(
-    setting: Setting, make: Callable[[Space], Strategy], seed: int, seconds: float, finalists: bool = False
+    setting: Setting, make: Callable[[Space], Strategy], seed: int, seconds: float, searching: float = 1.0
 ) -> tuple[float, int, int]:
     """After so many seconds of training; the trials, and how many of them were full.
 
-    With `finalists`, half the seconds go to the search, and half to full trainings of the best that it found.
+    The share `searching` of the seconds goes to the search, the rest to full trainings of the best that it found.
     """
     table: Any = known(setting.table)
     study = Study(table.space, Memory(), Virtual(1), table.objectives, seed=seed, slots=1)
@@ -140,9 +140,9 @@ def regret(
         on = [t.id if setting.continues else None for t in found]
         return Each([Proposal(t.architecture, warm_start=i) for t, i in zip(found, on, strict=True)]), judge
 
-    share = seconds / 2 if finalists else seconds
+    share = seconds * searching
     phases = [Phase("search", lambda told: (strategy, judge), lambda told: Stop(seconds=share))]
-    if finalists:
+    if searching < 1:
         phases.append(Phase("final", final, lambda told: Stop(seconds=seconds - share)))
     study.run(phases)
     spent, best = 0.0, None
@@ -182,6 +182,9 @@ def main() -> int:
     parser.add_argument("--budget", type=int, default=100, help="full trainings of the comparison")
     parser.add_argument("--share", type=float, default=1 / 3, help="of that cost, for the others")
     parser.add_argument(
+        "--search", type=float, default=0.5, help="of it, for the search, where finalists have the rest"
+    )
+    parser.add_argument(
         "--data", default=os.environ.get("MORPHOGEN_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
     )
     arguments = parser.parse_args()
@@ -216,7 +219,8 @@ def _compare(name: str, setting: Setting, arguments: argparse.Namespace) -> None
         }
         for what, (make, seconds) in made.items():
             begun = time.monotonic()
-            found = [regret(setting, make, seed, seconds, what == FINALISTS) for seed in range(arguments.seeds)]
+            searching = arguments.search if what == FINALISTS else 1.0
+            found = [regret(setting, make, seed, seconds, searching) for seed in range(arguments.seeds)]
             values = [r for r, _, _ in found]
             error = float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
             trials, whole = (float(np.mean([row[i] for row in found])) for i in (1, 2))
