@@ -1,7 +1,6 @@
 """Spaces and architectures: laws on random small spaces by brute force, and everything a person can get wrong."""
 
 import copy
-import itertools
 import json
 import math
 import pickle
@@ -493,11 +492,3 @@ def test_picks_are_read_in_any_order_and_refused_where_they_are_wrong() -> None:
     for wrong in ({**picks, "c3": "d"}, {**shuffled, "c3": ["a", "b"]}, {"c0": "a", "c1": "b", "c2": "c", "c4": "a"}):
         with pytest.raises(ValueError, match=r"c[34]"):
             space.architecture(wrong)
-
-
-def test_architectures_that_were_sent_share_the_space_that_came_with_the_first() -> None:
-    space = Space((Choice("depth", ("1", "2", "3")), Choice("width", ("8", "16"))))
-    one, two = (pickle.loads(pickle.dumps(a)) for a in itertools.islice(space.enumerate(), 2))
-    assert [one, two] == list(itertools.islice(space.enumerate(), 2))
-    assert one.space == space
-    assert one.space is two.space

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, final
 
 from morphogen.choice import Pick
@@ -34,8 +32,8 @@ class Architecture(Mapping[str, str | Pick]):
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"an architecture is immutable: '{name}' cannot be set")
 
-    def __reduce__(self) -> tuple[Callable[[bytes, bytes], Architecture], tuple[bytes, bytes]]:
-        return _unpickled, (self.space.pickled, self.code)
+    def __reduce__(self) -> tuple[type[Architecture], tuple[Space, bytes]]:
+        return Architecture, (self.space, self.code)
 
     @property
     def picks(self) -> dict[str, Pick]:
@@ -74,14 +72,3 @@ class Architecture(Mapping[str, str | Pick]):
 
     def __repr__(self) -> str:
         return f"Architecture({self.text})"
-
-
-def _unpickled(space: bytes, code: bytes) -> Architecture:
-    return Architecture(_space(space), code)
-
-
-@lru_cache(maxsize=8)
-def _space(data: bytes) -> Space:
-    """A pickled space, read once: a worker gets thousands of architectures of the same one."""
-    space: Space = pickle.loads(data)  # noqa: S301 - part of a pickle that somebody reads already
-    return space

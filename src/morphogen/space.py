@@ -8,7 +8,6 @@ architectures (sampling, the moves of `moves.py`, enumeration, a controller's ma
 from __future__ import annotations
 
 import json
-import pickle
 import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -324,11 +323,6 @@ class Space:
     def coding(self) -> Coding:
         """Between picks and the bytes that architectures hold."""
         return Coding(self.choices)
-
-    @cached_property
-    def pickled(self) -> bytes:
-        """For its architectures, which are sent to workers by the thousand: pickling the choices anew takes longest."""
-        return pickle.dumps(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
