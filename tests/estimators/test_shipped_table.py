@@ -9,7 +9,7 @@ from scipy.stats import kendalltau
 from morphogen.estimators.tables import SHIPPED, load
 from morphogen.estimators.tabular import Tabular
 from morphogen.protocols import Context
-from morphogen.runs.assembly import table
+from morphogen.runs.tables import table
 from morphogen.testing.estimator import EstimatorSuite
 from morphogen.trial import Proposal
 

@@ -7,7 +7,7 @@ import pytest
 import morphogen
 from morphogen.protocols import MorphogenError
 from morphogen.runs.conclusion import conclude, export_again
-from morphogen.runs.run import read
+from morphogen.runs.reading import read
 
 SETTINGS = {
     "strategy": "random-search", "slots": 2, "executor": "inline", "control": False, "trials": 2,

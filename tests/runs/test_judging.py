@@ -16,7 +16,7 @@ from morphogen.nn.network import network
 from morphogen.runs.assembly import assemble
 from morphogen.runs.judging import trained_by
 from morphogen.runs.latencies import built_around
-from morphogen.runs.run import read
+from morphogen.runs.reading import read
 
 QUICK = {"training": {"epochs": 1}, "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}}}
 

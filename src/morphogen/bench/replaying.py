@@ -14,7 +14,7 @@ from morphogen.estimators import Tabular
 from morphogen.estimators.tabular import Table
 from morphogen.executors.virtual import Virtual
 from morphogen.protocols import Phase, Stop, Strategy
-from morphogen.runs import assembly
+from morphogen.runs import assembly, tables
 from morphogen.space import Architecture
 from morphogen.store.memory import Memory
 from morphogen.strategies import Deduplicated
@@ -122,7 +122,7 @@ def known(name: str) -> Known:
         ValueError: There is none, or it does not know its optimum.
         MorphogenError: Its file is missing or malformed.
     """
-    table = assembly.table(name)
+    table = tables.table(name)
     if not isinstance(table, Known):
         raise ValueError(
             f"table '{name}' does not know its optimum: regret needs optimum, worst, truth, deterministic and lowest"

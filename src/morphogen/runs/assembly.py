@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from morphogen.catalog import component, nearest, resolve
-from morphogen.config import Config, objective
-from morphogen.estimators import Tabular
-from morphogen.estimators.tabular import Table
+from morphogen.config import Config
 from morphogen.methods import METHODS
 from morphogen.methods.black_box import Judges, Plan, black_box
 from morphogen.objective import MeasuredLimit, Objective
 from morphogen.protocols import Executor, Phase, Strategy
-from morphogen.runs import earlier
-from morphogen.runs.judging import Judged, on_data
+from morphogen.runs import earlier, nameless
+from morphogen.runs.judging import judged
+from morphogen.runs.tables import table
 from morphogen.space import Space
 from morphogen.strategies import Deduplicated
 from morphogen.trial import FULL, Fidelity
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from morphogen.training.data import Data
 
 __all__ = ["Parts", "assemble", "strategy", "table"]
-
-TABLES = {"toy": "morphogen.estimators.toy:ToyTable"}
 
 
 @final
@@ -69,17 +66,8 @@ def assemble(
     Raises:
         ValueError: Something that does not exist, or does not go with the rest.
     """
-    for key, name, given in (
-        ("space", config.space, space),
-        ("data", config.data, data),
-        ("strategy", config.strategy, strategy),
-    ):
-        if given is None and name is not None and name.startswith(NAMELESS):
-            raise ValueError(
-                f"the run was begun in Python with a {key} that has no name, {name}: give it again, morphogen.resume(folder, {key}=...)"
-            )
-    judged = _on_a_table(config) if config.table is not None else on_data(config, space, data)
-    found, objectives, limits, judges, data, skeletons = judged
+    nameless.check("strategy", config.strategy, strategy)
+    found, objectives, limits, judges, data, skeletons = judged(config, space, data)
     budget = seconds(config)
     plan = Plan(
         trials=config.trials if config.trials is not None or budget is not None else 64,
@@ -115,14 +103,6 @@ def seconds(config: Config) -> float | None:
     return of_all if config.budget is None else min(config.budget, of_all)
 
 
-NAMELESS = "<"
-
-
-def nameless(thing: object) -> str:
-    """What a configuration says of an object that no name leads to."""
-    return f"{NAMELESS}{getattr(thing, 'name', None) or getattr(thing, '__name__', None) or type(thing).__name__}>"
-
-
 def _method(
     config: Config, space: Space, judges: Judges, plan: Plan, data: Data | None, skeletons: Mapping[str, Any] | None
 ) -> list[Phase]:
@@ -145,14 +125,6 @@ def _check_options(what: str, options: Mapping[str, Any], allowed: Sequence[str]
             raise ValueError(
                 f"{what} has no option '{key}'{nearest(key, allowed)}; it has {', '.join(allowed) or 'none'}"
             )
-
-
-def _on_a_table(config: Config) -> Judged:
-    found = table(str(config.table))
-    estimator = Tabular(found)
-    objectives = found.objectives if config.objectives is None else tuple(objective(o) for o in config.objectives)
-    limits = tuple(MeasuredLimit(metric, bound) for metric, bound in config.limits.items())
-    return found.space, objectives, limits, Judges(estimator, final=estimator, full=found.full), None, None
 
 
 def _strategy(
@@ -191,23 +163,6 @@ def _strategy(
         return strategy if bare else Deduplicated(strategy, space)
 
     return make
-
-
-def table(name: str) -> Table:
-    """A table by its name, by the TOML file of its own that says what is in it, or by `package.module:Name`."""
-    from morphogen.estimators.tables import SHIPPED, is_table_file, load
-
-    found: Table
-    if name in SHIPPED or (name not in TABLES and is_table_file(name)):
-        found = load(SHIPPED.get(name, name))
-        return found
-    if name not in TABLES and ":" not in name:
-        known = [*TABLES, *SHIPPED]
-        raise ValueError(
-            f"there is no table '{name}'{nearest(name, known)}; there are {', '.join(known)}, and your own as a TOML file"
-        )
-    found = resolve(TABLES.get(name, name))()
-    return found
 
 
 def _device(config: Config) -> str:

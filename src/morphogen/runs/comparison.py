@@ -19,7 +19,7 @@ from morphogen.config import Config
 from morphogen.methods.phases import RANDOM, RETRAIN, SEARCH, means
 from morphogen.objective import Objective, best
 from morphogen.report.units import count, duration, is_fraction, metric_text, number, points
-from morphogen.runs import run
+from morphogen.runs.reading import read
 from morphogen.trial import Trial
 
 __all__ = ["Comparison", "Difference", "Side", "compare", "difference"]
@@ -176,7 +176,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def _side(folder: Path) -> Side:
-    config, parts, trials = run.read(folder)
+    config, parts, trials = read(folder)
     told = [t for t in trials if t.outcome is not None]
     groups = sorted(
         (g for arm in (SEARCH, RANDOM) for g in means(told, arm)),

@@ -19,9 +19,10 @@ from morphogen.objective import best
 from morphogen.protocols import MorphogenError
 from morphogen.report.record import Row, RunRecord
 from morphogen.report.verdict import Verdict
-from morphogen.runs import run
 from morphogen.runs.assembly import Parts
+from morphogen.runs.folder import CONFIG
 from morphogen.runs.ranking import Ranking
+from morphogen.runs.reading import read
 from morphogen.runs.whole import write_whole
 from morphogen.space import Architecture
 from morphogen.trial import Trial
@@ -122,7 +123,7 @@ def conclude(folder: Path, config: Config, parts: Parts, trials: Sequence[Trial]
 
 def rewrite_report(folder: Path) -> Path:
     """Write the page again from the record; also of a run that is not finished."""
-    config, parts, trials = run.read(folder)
+    config, parts, trials = read(folder)
     record = _record(
         folder, config, parts, trials, winning(trials), sum(t.outcome.seconds for t in trials if t.outcome)
     )
@@ -131,7 +132,7 @@ def rewrite_report(folder: Path) -> Path:
 
 def export_again(folder: Path, to: Path) -> dict[str, Any]:
     """Export the winner of a run to another place; `finalist` tells whether it was trained as one, or in the search only."""
-    _, parts, trials = run.read(folder)
+    _, parts, trials = read(folder)
     winner = winning(trials)
     if parts.data is None:
         raise MorphogenError(f"{folder} searched a table: nothing was trained that could be exported")
@@ -237,7 +238,7 @@ def _record(
         metric=metric,
         seed=config.seed,
         settings=config.model_dump(mode="json", exclude_none=True),
-        command=f"morphogen search {folder / run.CONFIG}",
+        command=f"morphogen search {folder / CONFIG}",
         versions=_versions(),
         seconds=seconds,
         warnings=warnings,

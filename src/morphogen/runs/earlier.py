@@ -13,6 +13,8 @@ import numpy as np
 from morphogen.methods.phases import RANDOM, SEARCH
 from morphogen.objective import Objective, judge
 from morphogen.protocols import MorphogenError, Strategy
+from morphogen.runs.folder import EARLIER, read_config, trials
+from morphogen.runs.judging import judged
 from morphogen.runs.whole import write_whole
 from morphogen.space import Space
 from morphogen.spaces.reading import read
@@ -21,8 +23,6 @@ from morphogen.trial import Outcome, Proposal, Trial
 
 __all__ = ["EARLIER", "begun", "copy", "load"]
 
-EARLIER = "earlier.json"
-"""In a run folder: the trials of the earlier run, as they were when this one was made, so that resume repeats exactly."""
 FROM = 3
 """What randomness is for, beside those of `study`: telling a strategy of an earlier run."""
 
@@ -79,15 +79,13 @@ def load(source: Path, space: Space, objectives: Sequence[Objective]) -> list[Tr
         MorphogenError: It is no run, of another space or other objectives, or the copy is gone or damaged.
     """
     if source.name != EARLIER:
-        from morphogen.runs import run
-
-        _, parts, _ = run.read(source)
-        if (parts.space.choices, parts.space.limits) != (space.choices, space.limits):
+        searched, sought, *_ = judged(read_config(source))
+        if (searched.choices, searched.limits) != (space.choices, space.limits):
             raise MorphogenError(
-                f"{source} searched the space '{parts.space.name}', which is not the space '{space.name}' of this search"
+                f"{source} searched the space '{searched.name}', which is not the space '{space.name}' of this search"
             )
-        if tuple(parts.objectives) != tuple(objectives):
-            mine, theirs = (", ".join(o.metric for o in os) for os in (objectives, parts.objectives))
+        if sought != tuple(objectives):
+            mine, theirs = (", ".join(o.metric for o in os) for os in (objectives, sought))
             raise MorphogenError(
                 f"{source} sought {theirs}, this search seeks {mine}: what it found cannot be told to this one"
             )
@@ -103,10 +101,10 @@ def _rows(source: Path) -> list[dict[str, Any]]:
     if source.name == EARLIER:
         rows: list[dict[str, Any]] = json.loads(source.read_text(encoding="utf-8"))["trials"]
         return rows
-    from morphogen.runs import run
-
-    _, _, trials = run.read(source)
-    kept = [t for t in trials if t.phase in (SEARCH, RANDOM) and _plain(t.proposal)]
+    config = read_config(source)
+    searched, sought, limits, *_ = judged(config)
+    found = trials(source, config, searched, sought, limits)
+    kept = [t for t in found if t.phase in (SEARCH, RANDOM) and _plain(t.proposal)]
     rows = [
         {"trial": t.id, "proposal": t.proposal.json, "outcome": t.outcome.json} for t in kept if t.outcome is not None
     ]

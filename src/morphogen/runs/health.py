@@ -20,9 +20,9 @@ from morphogen.methods.phases import RANDOM, SEARCH, SUPERNET
 from morphogen.objective import best
 from morphogen.oneshot import health as signs
 from morphogen.protocols import Context, MorphogenError
-from morphogen.runs import run
 from morphogen.runs.assembly import Parts
 from morphogen.runs.judging import trained_by
+from morphogen.runs.reading import read
 from morphogen.study import TRIAL
 from morphogen.training import checkpoint
 from morphogen.trial import Curves, Trial
@@ -197,7 +197,7 @@ def health(
         MorphogenError: The run trains no supernet, has not begun one, or the checkpoint is gone.
         ValueError: No such trial, a supernet that has no sharpness, or a number of architectures that cannot be ranked.
     """
-    config, parts, trials = run.read(folder)
+    config, parts, trials = read(folder)
     training = _training(folder, config.strategy, parts)
     assert training.regime is not None
     supernets = [_supernet(folder, t, training.regime.recipe.epochs) for t in trials if t.phase == SUPERNET]

@@ -1,4 +1,4 @@
-"""From data, objectives and limits to the estimators of a run: whoever names a metric gets the estimator that gives it."""
+"""From data or a table, objectives and limits to the estimators of a run: a metric that is named gets the estimator that gives it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from morphogen.config import Config, objective
 from morphogen.methods.black_box import Judges
 from morphogen.objective import MeasuredLimit, Objective
 from morphogen.protocols import Estimator
+from morphogen.runs import nameless, tables
 from morphogen.space import Cost, Limit, Space
 from morphogen.spaces import space as find_space
 from morphogen.spaces.skeleton import Skeleton
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from morphogen.training.data import Data
     from morphogen.training.recipe import Recipe
 
-__all__ = ["Judged", "on_data", "settings", "trained_by"]
+__all__ = ["Judged", "judged", "settings", "trained_by"]
 
 COUNTED = ("params", "macs")
 TIMED = ("latency_ms", "latency_iqr_ms", "peak_memory_mb", "energy_mj")
@@ -32,15 +33,33 @@ Judged = tuple[
 """Space, objectives, measured limits, estimators, data, skeletons."""
 
 
-def on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
+def judged(config: Config, space: Space | None = None, data: Data | None = None) -> Judged:
+    """What a run seeks and what judges it; objects stand in for what the configuration would name.
+
+    Raises:
+        ValueError: Something that does not exist, or does not go with the rest.
+    """
+    nameless.check("space", config.space, space)
+    nameless.check("data", config.data, data)
+    return _on_a_table(config) if config.table is not None else _on_data(config, space, data)
+
+
+def _on_a_table(config: Config) -> Judged:
+    from morphogen.estimators import Tabular
+
+    found = tables.table(str(config.table))
+    estimator = Tabular(found)
+    objectives = found.objectives if config.objectives is None else tuple(objective(o) for o in config.objectives)
+    limits = tuple(MeasuredLimit(metric, bound) for metric, bound in config.limits.items())
+    return found.space, objectives, limits, Judges(estimator, final=estimator, full=found.full), None, None
+
+
+def _on_data(config: Config, space: Space | None, data: Data | None) -> Judged:
     """What judges stand-alone networks, in the search and in the end.
 
     A limit on `params` or `macs` is one of the space, where these add up: nothing above it is ever proposed. It is then
     one of the final network. So is one on `latency_ms`, where a `latency_model` tells what it is. Any other is measured in
     every phase, before the training: what is above it is not trained.
-
-    Raises:
-        ValueError: Something that does not exist, or does not go with the rest.
     """
     from morphogen.estimators import Baselines, TestSplit, Training
     from morphogen.training.data import data as find_data

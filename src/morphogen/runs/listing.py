@@ -109,7 +109,7 @@ def _data() -> Rows:
 
 def _tables() -> Rows:
     from morphogen.estimators.tables import SHIPPED, load
-    from morphogen.runs.assembly import TABLES
+    from morphogen.runs.tables import TABLES
 
     made = [{"name": name, "what": _first_line(resolve(path))} for name, path in TABLES.items()]
     return [*made, *({"name": name, "what": load(path).about} for name, path in SHIPPED.items())]

@@ -20,7 +20,8 @@ from typing import Any, final
 import numpy as np
 
 from morphogen.methods.black_box import RESERVE
-from morphogen.runs.assembly import Parts
+from morphogen.runs.assembly import Parts, assemble
+from morphogen.runs.folder import read_config
 
 __all__ = ["Rehearsal", "rehearse"]
 
@@ -125,11 +126,8 @@ def _cpu_seconds() -> float:
 
 def main(folder: str) -> None:
     """The program."""
-    from morphogen.runs import run
-    from morphogen.runs.assembly import assemble
-
     os.nice(NICE)
-    config = run.read_config(Path(folder))
+    config = read_config(Path(folder))
     print(json.dumps(rehearse(assemble(config), config.seed, config.workers)))
 
 

@@ -15,9 +15,10 @@ from morphogen.estimators.complexity import suited_skeleton
 from morphogen.export import export
 from morphogen.nn.network import network
 from morphogen.protocols import Context, MorphogenError
-from morphogen.runs import conclusion, run
+from morphogen.runs import conclusion
 from morphogen.runs.judging import trained_by
 from morphogen.runs.named import Sizes, resized
+from morphogen.runs.reading import read
 from morphogen.space import Architecture, Space
 from morphogen.spaces.skeleton import Skeleton
 from morphogen.training import checkpoint
@@ -90,7 +91,7 @@ def retrain(
         MorphogenError: The run has no winner yet, or searched a table.
         ValueError: No such preset, size or data.
     """
-    config, parts, trials = run.read(folder)
+    config, parts, trials = read(folder)
     if parts.data is None or parts.skeletons is None:
         raise MorphogenError(f"{folder} searched a table: there is no network to train")
     architecture = conclusion.winning(trials).architecture

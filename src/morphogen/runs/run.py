@@ -1,12 +1,7 @@
-"""A run from beginning to end: what `morphogen search`, `resume` and `status` do, for Python and for the command line.
-
-A run is a folder: `run.toml` (everything resolved), `trials.sqlite` (the record), `trials/ID/` (checkpoints and logs),
-`report.html`, and `best/` (the exported network).
-"""
+"""A run from beginning to end: what `morphogen search` and `resume` do, for Python and for the command line."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +11,12 @@ from morphogen.config import Config
 from morphogen.objective import best
 from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event, MorphogenError, Resources
-from morphogen.record import recorded
 from morphogen.runs import earlier
-from morphogen.runs.assembly import Parts, assemble, nameless
+from morphogen.runs.assembly import Parts, assemble
+from morphogen.runs.folder import CONFIG, RECORD, check_name, new_folder, read_config, where
+from morphogen.runs.nameless import nameless
 from morphogen.runs.ranking import Ranking
+from morphogen.runs.reading import read
 from morphogen.runs.rehearsal import Rehearsal
 from morphogen.runs.tally import Tally
 from morphogen.space import Space
@@ -32,10 +29,6 @@ if TYPE_CHECKING:
     from morphogen.training.data import Data
 
 __all__ = ["CONFIG", "RECORD", "Watcher", "create", "new_folder", "proceed", "read", "read_config", "resume", "search"]
-
-RECORD = "trials.sqlite"
-CONFIG = "run.toml"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 Watcher = Callable[[Study, Event | None], None]
 """Called with the study once it stands (None), with every event when it is durable, and when all phases are over (None)."""
@@ -105,25 +98,13 @@ def resume(folder: str | Path, *, watch: Watcher | None = None, workers: int | N
     return proceed(folder, config, assemble(config, **objects), watch)
 
 
-def read_config(folder: Path) -> Config:
-    """The configuration of a run folder."""
-    if not (folder / CONFIG).is_file():
-        raise MorphogenError(f"{folder} holds no run: it has no {CONFIG}")
-    config = configuration.parse(configuration.load(folder / CONFIG), str(folder / CONFIG))
-    # the earlier run may have gone on, or be gone: this one keeps what it was told
-    return config if config.from_run is None else config.model_copy(update={"from_run": str(folder / earlier.EARLIER)})
-
-
 def create(config: Config, folder: Path) -> Path:
     """Make a run folder.
 
     Raises:
         MorphogenError: It holds a run already, or cannot be written.
     """
-    if not _NAME.fullmatch(folder.name):
-        raise MorphogenError(
-            f"'{folder.name}' cannot name a run folder: use up to 64 letters, digits, '.', '_' and '-'"
-        )
+    check_name(folder)
     if (folder / CONFIG).exists() or (folder / RECORD).exists():
         raise MorphogenError(f"{folder} holds a run already: `morphogen resume {folder}`, or choose another --out")
     if config.store is not None:
@@ -139,11 +120,6 @@ def create(config: Config, folder: Path) -> Path:
     return folder
 
 
-def where(folder: Path, config: Config) -> str | Path:
-    """What `morphogen.store.open` takes for the record of a run."""
-    return folder / RECORD if config.store is None else config.store
-
-
 def _check_unused(address: str) -> None:
     store = open_store(address)
     try:
@@ -153,17 +129,6 @@ def _check_unused(address: str) -> None:
             )
     finally:
         store.close()
-
-
-def new_folder(config: Config) -> Path:
-    """The next free folder under `runs/`, named after the space and the data."""
-    stem = (
-        re.sub(r"[^A-Za-z0-9._-]+", "-", f"{config.table or f'{config.space}-{config.data}'}").strip("-.")[:50] or "run"
-    )
-    for number in range(1, 10_000):
-        if not (folder := Path("runs") / f"{stem}-{number}").exists():
-            return folder
-    raise MorphogenError(f"there are 9,999 runs called runs/{stem}-N already: choose an --out")
 
 
 def proceed(
@@ -235,14 +200,3 @@ def _nothing_worked(told: Sequence[Trial]) -> str:
     if not errors:
         return "no trial came to an end, the time was too short: give a longer --budget, or cheaper trials, such as --set training.epochs=4"
     return f"no trial worked out of {len(told)}; the first failed with: {errors[0].splitlines()[0]}"
-
-
-def read(folder: Path, **objects: Any) -> tuple[Config, Parts, list[Trial]]:
-    """A run as it is recorded, its trials by id; also while another process works on it."""
-    config = read_config(folder)
-    parts = assemble(config, **objects)
-    store = open_store(where(folder, config), readonly=True)
-    try:
-        return config, parts, recorded(store.stream(), parts.space, parts.objectives, parts.limits)
-    finally:
-        store.close()

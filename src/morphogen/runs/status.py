@@ -15,8 +15,8 @@ from morphogen.objective import Objective
 from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event, Store
 from morphogen.record import recorded
-from morphogen.runs import run
 from morphogen.runs.assembly import assemble
+from morphogen.runs.folder import read_config, where
 from morphogen.runs.ranking import Ranking
 from morphogen.runs.tally import Tally
 from morphogen.store import open as open_store
@@ -27,9 +27,9 @@ __all__ = ["Status", "status", "trial_json"]
 
 def status(folder: Path, last: int | None = 10) -> Status:
     """Read a run's record; `last` trials are listed, None for all."""
-    config = run.read_config(folder)
+    config = read_config(folder)
     parts = assemble(config)
-    store = open_store(run.where(folder, config), readonly=True)
+    store = open_store(where(folder, config), readonly=True)
     try:
         tally = Tally(parts.objectives, parts.limits).read(folder).catch_up(store)
         events = store.stream() if last is None else _end(store, tally.events, last)

@@ -9,8 +9,8 @@ from pathlib import Path
 from morphogen.config import Config
 from morphogen.executors.together import Together, restarted
 from morphogen.methods.phases import SUPERNET
-from morphogen.runs import run
 from morphogen.runs.assembly import Parts
+from morphogen.runs.folder import CONFIG, read_config
 
 __all__ = ["begun", "joined"]
 
@@ -31,7 +31,7 @@ def joined(parts: Parts) -> Parts:
 
 def begun(config: Config, out: Path | None) -> Path | None:
     """The run that was begun before `torchrun --max-restarts` started these processes again; None: there is none."""
-    if out is None or not restarted() or not (out / run.CONFIG).is_file():
+    if out is None or not restarted() or not (out / CONFIG).is_file():
         return None
     same = {"from_run": None}  # the folder keeps a copy of its own
-    return out if run.read_config(out).model_copy(update=same) == config.model_copy(update=same) else None
+    return out if read_config(out).model_copy(update=same) == config.model_copy(update=same) else None
