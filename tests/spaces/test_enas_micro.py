@@ -12,14 +12,13 @@ from morphogen.spaces.enas_micro import (
     ENAS_MICRO,
     OPERATIONS,
     SKELETONS,
-    Cell,
-    Reduction,
     enas_micro,
     from_arc,
     from_genotype,
     identity,
     to_genotype,
 )
+from morphogen.spaces.enas_micro_network import Cell, Reduction
 from morphogen.spaces.published import GENOTYPES
 from morphogen.testing import SpaceSuite
 from network_laws import SupernetLaws, checks

@@ -122,10 +122,10 @@ def cell_genotype(blocks: Sequence[BlockPicks], concat: Sequence[int]) -> CellGe
     return CellGenotype(tuple(block.sides for block in blocks), tuple(concat))
 
 
-def unread(blocks: Sequence[Block]) -> list[int]:
-    """The loose ends of a cell: its blocks that no block reads."""
+def unread(blocks: Sequence[Block], first: int = FIRST) -> list[int]:
+    """The loose ends of a cell: its states from `first` on that no block reads."""
     read = {state for block in blocks for _, state in block}
-    return [block for block in range(FIRST, len(blocks) + FIRST) if block not in read]
+    return [state for state in range(first, len(blocks) + FIRST) if state not in read]
 
 
 def canonical(blocks: Sequence[BlockPicks]) -> list[tuple[object, ...]]:

@@ -14,22 +14,14 @@ from torch import nn
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.nn.nasnet_operations import NASNET_OPERATIONS
 from morphogen.space import Architecture, Space
-from morphogen.spaces.blocks import (
-    FIRST,
-    SIDES,
-    block_choices,
-    blocks_of,
-    canonical,
-    cell_genotype,
-    picked_blocks,
-    picks_of,
-    unread,
-)
+from morphogen.spaces import two_cells
+from morphogen.spaces.blocks import picks_of
 from morphogen.spaces.concat import Concat
 from morphogen.spaces.genotype import CellGenotype, Genotype
 from morphogen.spaces.nasnet_cell import CellChoices
-from morphogen.spaces.nasnet_network import Network
+from morphogen.spaces.nasnet_network import Network, mobile
 from morphogen.spaces.skeleton import Skeleton
+from morphogen.spaces.two_cells import CELLS, identity, loose_ends, to_genotype
 
 __all__ = [
     "COMBINE",
@@ -48,24 +40,11 @@ __all__ = [
 
 OPERATIONS = tuple(NASNET_OPERATIONS)
 COMBINE = ("add", "concat")
-CELLS = ("normal", "reduce")
 SEARCH = Skeleton(channels=32, cells=6, cells_per_repeat=3, extra_reductions=True)
 SKELETONS = {
     "search": SEARCH,
     "final": replace(SEARCH, cells=18, auxiliary=True, drop_path=0.4, drop_path_by_depth=True),
-    "imagenet": replace(
-        SEARCH,
-        image=(3, 224, 224),
-        classes=1000,
-        channels=44,
-        cells=12,
-        stem="imagenet",
-        stem_multiplier=1,
-        norm_eps=1e-3,
-        norm_momentum=0.0003,
-        auxiliary=True,
-        dropout=0.5,
-    ),
+    "imagenet": mobile(SEARCH, channels=44, cells=12),
 }
 """N = 2 and F = 32 for search; 6 @ 768; the mobile network, 4 @ 1056."""
 
@@ -82,26 +61,14 @@ def nasnet(blocks: int = 5, operations: Sequence[str] = OPERATIONS, combine: Seq
         operations: Names of operations.
         combine: `add`, `concat` or both.
     """
-    choices = [
-        choice
-        for cell in CELLS
-        for block in range(FIRST, blocks + FIRST)
-        for choice in block_choices(cell, block, operations, combine)
-    ]
-    return Space(tuple(choices), network=network, skeletons=SKELETONS, canonical=identity, name="nasnet")
+    choices = two_cells.choices(blocks, operations, combine)
+    return Space(choices, network=network, skeletons=SKELETONS, canonical=identity, name="nasnet")
 
 
 def network(space: Space, skeleton: Skeleton, mixed: Mixed = MixedOp) -> nn.Module:
     """The network of a NASNet space: supernet, or stand-alone where the space has one point."""
     normal, reduce = (CellChoices(space, cell, loose_ends(space, cell)) for cell in CELLS)
     return Network(normal, reduce, skeleton, mixed)
-
-
-def loose_ends(space: Space, cell: str) -> Concat:
-    """What a cell concatenates: the blocks that no block reads."""
-    blocks = blocks_of(space, cell)
-    readers = tuple((block, space[f"{cell}/{block}/{side}/input"]) for block in blocks for side in SIDES)
-    return Concat(tuple(blocks), readers)
 
 
 def genotype_network(genotype: Genotype, skeleton: Skeleton) -> nn.Module:
@@ -124,51 +91,13 @@ def genotype_cell(genotype: CellGenotype, name: str = "normal") -> CellChoices:
     return CellChoices(blocks.fix(blocks.architecture(picks)), name, Concat(genotype.concat))
 
 
-# --- other forms of an architecture -----------------------------------------------------------------------------------
-
-
-def to_genotype(architecture: Architecture) -> Genotype:
-    """The published form.
-
-    Raises:
-        ValueError: A block concatenates, for which that form has no word.
-    """
-    cells = []
-    for name in CELLS:
-        blocks = picked_blocks(architecture.picks, name)
-        cells.append(cell_genotype(blocks, unread([block.sides for block in blocks])))
-    return Genotype(*cells)
-
-
 def from_genotype(genotype: Genotype, space: Space | None = None) -> Architecture:
     """The architecture of a genotype, in `NASNET` unless another space is given.
 
     Raises:
         ValueError: The genotype is not a point of the space; the message says why.
     """
-    space = NASNET if space is None else space
-    picks: dict[str, str] = {}
-    for name in CELLS:
-        cell: CellGenotype = getattr(genotype, name)
-        blocks = len(blocks_of(space, name))
-        if len(cell.blocks) != blocks:
-            raise ValueError(
-                f"the {name} cell has {len(cell.blocks)} blocks, cells of space '{space.name}' have {blocks}"
-            )
-        loose = unread(cell.blocks)
-        if sorted(cell.concat) != loose:
-            raise ValueError(
-                f"the {name} cell concatenates the states {sorted(cell.concat)}; cells of space '{space.name}' "
-                f"concatenate what no block reads, here {loose}"
-            )
-        picks |= picks_of(cell, name, combine=f"{name}/{FIRST}/combine" in space)
-    return space.architecture(picks)
-
-
-def identity(architecture: Architecture) -> bytes:
-    """Bytes that are equal exactly for isomorphic networks: each cell's canonical form."""
-    picks = architecture.picks
-    return repr([canonical(picked_blocks(picks, cell)) for cell in CELLS]).encode()
+    return two_cells.from_genotype(genotype, NASNET if space is None else space)
 
 
 NASNET = nasnet()

@@ -24,7 +24,7 @@ from morphogen.space import Space
 from morphogen.spaces.blocks import FIRST, SIDES, blocks_of
 from morphogen.spaces.concat import Concat, Output, StatesConv2d, states_conv2d
 
-__all__ = ["Cell", "CellChoices", "Features", "Squeeze"]
+__all__ = ["Block", "Cell", "CellChoices", "Features", "Halve", "Squeeze", "adjusted"]
 
 
 @final
@@ -71,9 +71,18 @@ class Features:
         fixed = self.concat.fixed
         return None if fixed is None else len(fixed) * self.channels
 
+    @property
+    def halved(self) -> tuple[int, int]:
+        """Height and width behind a stride of 2."""
+        return -(-self.size[0] // 2), -(-self.size[1] // 2)
+
     def conv(self, c_out: int, stride: int = 1) -> nn.Module:
         """A 1x1 convolution on it."""
         return states_conv2d(self.concat, self.channels, c_out, stride)
+
+    def reduction(self, c: int, norms: Norms) -> FactorizedReduction:
+        """A factorized reduction of it."""
+        return FactorizedReduction(self.conv(c // 2, 2), self.conv(c - c // 2, 2), norms(c))
 
 
 @final
@@ -136,7 +145,7 @@ class Halve(nn.Module):
         super().__init__()
         self.channels = c - c % 2
         self.relu = nn.ReLU()
-        self.reduction = _reduction(features, self.channels, norms)
+        self.reduction = features.reduction(self.channels, norms)
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
         y: Tensor = self.reduction(self.relu(x), mixture)
@@ -214,7 +223,7 @@ class Cell(nn.Module):
         super().__init__()
         before_last, last = inputs
         first = before_last is last
-        self.adjust0 = nn.Identity() if first else _adjusted(before_last, last.size, c, norms)
+        self.adjust0 = nn.Identity() if first else adjusted(before_last, last.size, c, norms)
         self.adjust1 = Squeeze(last, c, norms)
         # of the first input, where it has not those of the cell
         channels = {0: before_last.channels} if first else {}
@@ -240,13 +249,13 @@ class Cell(nn.Module):
             a, b = (side(f"{path}/{name}") for name in SIDES)
             self.blocks.append(Block(a, b, combine))
         self.output = Output(choices.concat)
-        size = (-(-last.size[0] // 2), -(-last.size[1] // 2)) if reduces else last.size
+        size = last.halved if reduces else last.size
         self.outputs = nn.ModuleDict()
         """For inputs that are concatenated: what fits their shape to that of the blocks."""
         for state in choices.concat.states:
             given = Features(channels.get(state, c), last.size)
             if state < FIRST and size != last.size:
-                self.outputs[str(state)] = _reduction(given, c, norms)
+                self.outputs[str(state)] = given.reduction(c, norms)
             elif state < FIRST and given.channels != c:
                 self.outputs[str(state)] = nn.Sequential(given.conv(c), norms(c))
         self.features = Features(c, size, choices.concat)
@@ -269,11 +278,8 @@ def _dropped(module: nn.Module, drop_path: float) -> nn.Module:
     return nn.Sequential(*(module if isinstance(module, nn.Sequential) else [module]), DropPath(drop_path))
 
 
-def _adjusted(features: Features, size: tuple[int, int], c: int, norms: Norms) -> nn.Module:
+def adjusted(features: Features, size: tuple[int, int], c: int, norms: Norms) -> nn.Module:
+    """What makes an input of a cell as large as the other one, and as wide as its operations."""
     if features.size != size:
         return Halve(features, c, norms)
     return nn.Identity() if features.width == c else Squeeze(features, c, norms, unless=features.width is None)
-
-
-def _reduction(features: Features, c: int, norms: Norms) -> FactorizedReduction:
-    return FactorizedReduction(features.conv(c // 2, 2), features.conv(c - c // 2, 2), norms(c))

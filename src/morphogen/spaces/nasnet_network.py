@@ -10,7 +10,7 @@ models).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from torch import Tensor, nn
@@ -22,7 +22,24 @@ from morphogen.spaces.concat import states_linear
 from morphogen.spaces.nasnet_cell import Cell, CellChoices, Features
 from morphogen.spaces.skeleton import Skeleton
 
-__all__ = ["Network", "Place", "places"]
+__all__ = ["Network", "Place", "mobile", "places"]
+
+
+def mobile(skeleton: Skeleton, channels: int, cells: int) -> Skeleton:
+    """The skeleton of the network of a paper for ImageNet in the mobile setting, as the released code trains it."""
+    return replace(
+        skeleton,
+        image=(3, 224, 224),
+        classes=1000,
+        channels=channels,
+        cells=cells,
+        stem="imagenet",
+        stem_multiplier=1,
+        norm_eps=1e-3,
+        norm_momentum=0.0003,
+        auxiliary=True,
+        dropout=0.5,
+    )
 
 
 @final
