@@ -9,13 +9,12 @@ from morphogen.moves import crossover, mutate
 from morphogen.nn.complexity import complexity
 from morphogen.nn.mixture import picks_to_mixture
 from morphogen.nn.network import network
+from morphogen.spaces.costs import limited
 from morphogen.spaces.mobilenet import (
     MOBILENET,
     SKELETONS,
     MobileSkeleton,
-    costs,
     growth,
-    limited,
     mobilenet,
 )
 from morphogen.strategies.nesting import require_nested
@@ -58,18 +57,6 @@ def test_the_largest_and_the_smallest_network(option, params, macs):
         built = network(PUBLISHED.fix(architecture), SKELETONS["imagenet"])
     counted = complexity(built, (3, 224, 224))
     assert (params, macs) == (counted.params, counted.macs)
-
-
-@pytest.mark.parametrize("space", [SMALL, MOBILENET], ids=["small", "default"])
-def test_costs_are_those_of_the_networks(space):
-    skeleton = TINY["search"]
-    found = costs(space, skeleton)
-    for seed in range(5):
-        architecture = space.sample(np.random.default_rng(seed + 10))
-        with torch.device("meta"):
-            counted = complexity(network(space.fix(architecture), skeleton), skeleton.image)
-        picks = architecture.picks
-        assert (counted.params, counted.macs) == (found["params"](picks), found["macs"](picks))
 
 
 def test_nothing_that_is_proposed_is_above_the_limits():

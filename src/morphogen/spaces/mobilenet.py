@@ -10,20 +10,16 @@ of a stage is a choice if more than one is given (the code has one factor for th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 from torch import Tensor, nn
 
 from morphogen.choice import Choice
-from morphogen.limits import Cost
-from morphogen.nn.costs import costs as additive
-from morphogen.nn.costs import limited as within
 from morphogen.nn.elastic import ElasticBatchNorm2d, ElasticConv2d
 from morphogen.nn.mixed import Mixed, MixedDepth, MixedOp
 from morphogen.nn.mixture import Mixture, run
-from morphogen.nn.network import network as build
 from morphogen.nn.sizes import Product, Size
 from morphogen.nn.squeeze_excite import SqueezeExcite
 from morphogen.nn.with_mixture import WithMixture
@@ -34,9 +30,7 @@ __all__ = [
     "SKELETONS",
     "MobileSkeleton",
     "Network",
-    "costs",
     "growth",
-    "limited",
     "mobilenet",
     "network",
 ]
@@ -141,26 +135,6 @@ def growth(space: Space) -> tuple[Space, ...]:
         closed = {c.name: c.pickable[:1] for c in space if names[c.name] in stages[opened:]}
         levels.append(space.restrict(closed))
     return tuple(levels)
-
-
-def costs(space: Space, skeleton: MobileSkeleton = SKELETONS["search"]) -> Mapping[str, Cost]:
-    """`params` and `macs` of every architecture, as sums of terms of a few picks each; exact."""
-    return additive(space, lambda some: build(some, skeleton), skeleton.image)
-
-
-def limited(
-    space: Space,
-    skeleton: MobileSkeleton = SKELETONS["search"],
-    *,
-    params: float = float("inf"),
-    macs: float = float("inf"),
-) -> Space:
-    """The space without the architectures that have more parameters or multiply-adds in a skeleton.
-
-    Raises:
-        ValueError: No architecture is within the limits.
-    """
-    return within(space, lambda some: build(some, skeleton), skeleton.image, params=params, macs=macs)
 
 
 # --- the network ------------------------------------------------------------------------------------------------------

@@ -7,14 +7,11 @@ also one that another reads, and a reduction is the cell itself with stride 2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
 
-from morphogen.limits import Cost
-from morphogen.nn.costs import costs as additive
-from morphogen.nn.costs import limited as within
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.space import Architecture, Choice, Space, When
 from morphogen.spaces.blocks import (
@@ -29,18 +26,16 @@ from morphogen.spaces.blocks import (
 from morphogen.spaces.concat import Concat
 from morphogen.spaces.genotype import Genotype
 from morphogen.spaces.nasnet_cell import CellChoices
-from morphogen.spaces.nasnet_network import Network
+from morphogen.spaces.nasnet_network import Network, mobile
 from morphogen.spaces.skeleton import Skeleton
 
 __all__ = [
     "OPERATIONS",
     "PNAS",
     "SKELETONS",
-    "costs",
     "from_genotype",
     "genotype_network",
     "identity",
-    "limited",
     "network",
     "pnas",
     "to_genotype",
@@ -62,19 +57,7 @@ SEARCH = Skeleton(channels=24, cells=6, cells_per_repeat=3)
 SKELETONS = {
     "search": SEARCH,
     "final": replace(SEARCH, channels=48, cells=9, auxiliary=True, drop_path=0.4, drop_path_by_depth=True),
-    "imagenet": replace(
-        SEARCH,
-        image=(3, 224, 224),
-        classes=1000,
-        channels=54,
-        cells=9,
-        stem="imagenet",
-        stem_multiplier=1,
-        norm_eps=1e-3,
-        norm_momentum=0.0003,
-        auxiliary=True,
-        dropout=0.5,
-    ),
+    "imagenet": mobile(SEARCH, channels=54, cells=9),
 }
 """N = 2 and F = 24 for search; N = 3 and F = 48; the mobile network, N = 3 and F = 54."""
 
@@ -83,7 +66,8 @@ def pnas(blocks: int = 5, operations: Sequence[str] = OPERATIONS) -> Space:
     """The space: how many blocks, and for each of them two inputs and two operations.
 
     With the defaults, cells of five blocks are 556,627,761,561,600. `restrict({"blocks": ("2",)})` is the space of
-    cells of two; a progressive search grows from one to the next.
+    cells of two; a progressive search grows from one to the next. Params and multiply-adds add up: all blocks are
+    concatenated, so that their number alone says how wide a cell's output is.
 
     Args:
         blocks: The most blocks of a cell.
@@ -95,29 +79,6 @@ def pnas(blocks: int = 5, operations: Sequence[str] = OPERATIONS) -> Space:
         later = When(DEPTH, depths[block - FIRST :]) if block > FIRST else None
         choices += block_choices(CELL, block, operations, when=later)
     return Space(tuple(choices), network=network, skeletons=SKELETONS, canonical=identity, name="pnas")
-
-
-def costs(space: Space, skeleton: Skeleton = SKELETONS["search"]) -> Mapping[str, Cost]:
-    """`params` and `macs` of every architecture, as sums over its blocks; exact.
-
-    All blocks are concatenated, so that their number alone says how wide a cell's output is.
-    """
-    return additive(space, lambda some: network(some, skeleton), skeleton.image)
-
-
-def limited(
-    space: Space,
-    skeleton: Skeleton = SKELETONS["search"],
-    *,
-    params: float = float("inf"),
-    macs: float = float("inf"),
-) -> Space:
-    """The space without the architectures that have more parameters or multiply-adds in a skeleton.
-
-    Raises:
-        ValueError: No architecture is within the limits.
-    """
-    return within(space, lambda some: network(some, skeleton), skeleton.image, params=params, macs=macs)
 
 
 def network(space: Space, skeleton: Skeleton, mixed: Mixed = MixedOp) -> nn.Module:

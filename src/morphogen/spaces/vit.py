@@ -11,27 +11,23 @@ of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
 from torch import Tensor, nn
 
 from morphogen.choice import Choice
-from morphogen.limits import Cost
 from morphogen.nn.attention import ElasticAttention, ElasticLayerNorm, Positions
-from morphogen.nn.costs import costs as additive
-from morphogen.nn.costs import limited as within
 from morphogen.nn.drop_path import DropPath
 from morphogen.nn.elastic import ElasticLinear
 from morphogen.nn.mixed import Mixed, MixedDepth, MixedOp
 from morphogen.nn.mixture import Mixture, run
-from morphogen.nn.network import network as build
 from morphogen.nn.sizes import Product
 from morphogen.nn.with_mixture import WithMixture
 from morphogen.space import Space, When
 
-__all__ = ["SKELETONS", "VIT", "Network", "TokenSkeleton", "costs", "limited", "network", "vit"]
+__all__ = ["SKELETONS", "VIT", "Network", "TokenSkeleton", "network", "vit"]
 
 
 @final
@@ -103,26 +99,6 @@ def vit(
         choices.append(Choice(f"{block}/heads", tuple(map(str, sorted(heads))), when=when, ordered=True))
         choices.append(Choice(f"{block}/ratio", tuple(f"{r:g}" for r in sorted(ratios)), when=when, ordered=True))
     return Space(tuple(choices), network=network, skeletons=SKELETONS, name="vit")
-
-
-def costs(space: Space, skeleton: TokenSkeleton = SKELETONS["search"]) -> Mapping[str, Cost]:
-    """`params` and `macs` of every architecture, as sums of terms of a few picks each; exact."""
-    return additive(space, lambda some: build(some, skeleton), skeleton.image)
-
-
-def limited(
-    space: Space,
-    skeleton: TokenSkeleton = SKELETONS["search"],
-    *,
-    params: float = float("inf"),
-    macs: float = float("inf"),
-) -> Space:
-    """The space without the architectures that have more parameters or multiply-adds in a skeleton.
-
-    Raises:
-        ValueError: No architecture is within the limits.
-    """
-    return within(space, lambda some: build(some, skeleton), skeleton.image, params=params, macs=macs)
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
