@@ -3,10 +3,10 @@
 from morphogen.catalog import lazy
 
 EXPORTS = {
-    "Bench": "program",
+    "Bench": "results",
     "Job": "replaying",
     "Replay": "replaying",
-    "Settings": "program",
+    "Settings": "settings",
     "bench": "program",
     "replay": "replaying",
 }

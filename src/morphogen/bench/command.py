@@ -12,7 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from morphogen import config
-from morphogen.bench.program import Bench, Settings, bench
+from morphogen.bench.program import bench
+from morphogen.bench.results import Bench
+from morphogen.bench.settings import Settings
 from morphogen.bench.show import show
 from morphogen.protocols import MorphogenError
 from morphogen.report.units import duration

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from morphogen.bench.measures import Band
-from morphogen.bench.program import RANDOM, Bench, OnTable
+from morphogen.bench.results import RANDOM, Bench, OnTable
 from morphogen.bench.show import heading, row_texts, titles
 from morphogen.report.charts import Figure, figure_of
 from morphogen.report.page import embedded, needed, policy_of

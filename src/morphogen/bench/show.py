@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from morphogen.bench.program import RANDOM, Bench, OnTable
+from morphogen.bench.results import RANDOM, Bench, OnTable
 from morphogen.report.units import duration, is_fraction, metric_text, metric_title
 
 __all__ = ["heading", "regret_text", "row_texts", "show", "titles"]
