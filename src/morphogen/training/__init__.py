@@ -5,7 +5,7 @@ from morphogen.catalog import lazy
 EXPORTS = {
     "Augment": "augment",
     "Classification": "task",
-    "Data": "data",
+    "Data": "dataset",
     "Fit": "fit",
     "Images": "images",
     "Recipe": "recipe",

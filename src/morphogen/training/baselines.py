@@ -8,7 +8,7 @@ from dataclasses import replace
 from torch import nn
 
 from morphogen.training.augment import Augment
-from morphogen.training.data import Data
+from morphogen.training.dataset import Data
 from morphogen.training.recipe import Recipe, recipe_for
 
 __all__ = ["logistic_recipe", "logistic_regression", "plain_network"]

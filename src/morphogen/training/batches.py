@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from morphogen.training.augment import Augment, Normalize, cutout, shift_and_flip
-from morphogen.training.data import Data
+from morphogen.training.dataset import Data
 from morphogen.training.images import Images
 
 __all__ = ["Batches"]

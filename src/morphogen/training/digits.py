@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from morphogen.training.augment import Augment
-from morphogen.training.data import Data
+from morphogen.training.dataset import Data
 
 __all__ = ["digits"]
 

@@ -17,8 +17,10 @@ import numpy as np
 
 from morphogen.protocols import MorphogenError
 from morphogen.training.augment import Augment
-from morphogen.training.data import SPLITS, Data, cache, cut, moments
-from morphogen.training.images import Images, Sealed
+from morphogen.training.data import cache
+from morphogen.training.dataset import Data
+from morphogen.training.images import Images, Sealed, moments
+from morphogen.training.splits import SPLITS, cut
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -13,7 +14,10 @@ from torch import Tensor
 from morphogen.protocols import MorphogenError
 from morphogen.training.files import write_whole
 
-__all__ = ["Images", "Sealed", "as_images", "as_labels", "as_targets"]
+__all__ = ["Images", "Sealed", "as_images", "as_labels", "as_targets", "moments"]
+
+MOMENTS_AT_ONCE = 1 << 28
+"""Bytes of images of which mean and deviation are computed at once."""
 
 
 class _Files(NamedTuple):
@@ -217,6 +221,27 @@ def as_targets(values: Any, name: str, images: int, outputs: int | None = None) 
             f"{name} has NaN or infinite values, first for image {int(np.argwhere(~np.isfinite(array))[0][0])}"
         )
     return torch.from_numpy(array)
+
+
+def moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel; a constant channel has standard deviation 1."""
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        if images.nbytes <= MOMENTS_AT_ONCE:
+            values = images[:, channel].double()
+            means.append(float(values.mean()))
+            stds.append(float(values.std(correction=0)) or 1.0)
+            continue
+        # part by part: eight bytes a pixel may be more than the memory
+        first, second = 0.0, 0.0
+        size = max(1, MOMENTS_AT_ONCE // (8 * images[0].nbytes))
+        for start in range(0, len(images), size):
+            values = images[start : start + size, channel].double()
+            first, second = first + float(values.sum()), second + float(values.square().sum())
+        count = images[:, channel].numel()
+        means.append(first / count)
+        stds.append(math.sqrt(max(second / count - (first / count) ** 2, 0.0)) or 1.0)
+    return tuple(means), tuple(stds)
 
 
 def _array(values: Any) -> NDArray[Any]:

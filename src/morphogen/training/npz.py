@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from morphogen.protocols import MorphogenError
-from morphogen.training.data import Data
+from morphogen.training.dataset import Data
 
 __all__ = ["npz"]
 

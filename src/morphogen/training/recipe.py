@@ -11,7 +11,7 @@ from torch import nn
 
 from morphogen.catalog import nearest
 from morphogen.training.augment import Augment
-from morphogen.training.data import Data
+from morphogen.training.dataset import Data
 from morphogen.training.schedules import Cosine, Schedule
 
 __all__ = ["OPTIMIZERS", "RECIPES", "Recipe", "recipe_for"]

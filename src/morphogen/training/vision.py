@@ -12,7 +12,7 @@ import torch
 
 from morphogen.protocols import MorphogenError
 from morphogen.training.augment import Augment
-from morphogen.training.data import Data
+from morphogen.training.dataset import Data
 
 __all__ = ["cifar10", "cifar100", "fashion_mnist", "mnist", "svhn"]
 
