@@ -25,7 +25,7 @@ from morphogen.strategies import RandomSearch
 from morphogen.study import Study
 from morphogen.testing.executor import SPACE, Calls, gives_its_context
 from morphogen.testing.store import StoreSuite
-from store_programs import FORKING, WRITER
+from store_laws import DurableLaws
 
 # --- the server ---------------------------------------------------------------------------------------------------
 
@@ -107,51 +107,10 @@ class TestPostgresql(StoreSuite):
 # --- one writer ---------------------------------------------------------------------------------------------------
 
 
-def start_writer(url: str) -> "subprocess.Popen[str]":
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE, text=True)
-    assert "open\n" == writer.stdout.readline()
-    return writer
-
-
-def test_acknowledged_events_survive_kill_9(url):
-    acknowledged: list[int] = []
-    for kill in range(3):
-        writer = start_writer(url)
-        acknowledged += [int(writer.stdout.readline()) for _ in range(20 + 7 * kill)]
-        writer.kill()
-        acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
-        writer.wait()
-        writer.stdout.close()
-    with closing(store.open(url)) as opened:  # the lease was freed by the kill
-        events = opened.events()
-    assert sorted(set(acknowledged)) == acknowledged
-    assert len(acknowledged) <= len(events) // 2 <= len(acknowledged) + 3, "one a kill may be recorded and not yet said"
-    assert {(kind, id) for id in acknowledged for kind in ("asked", "finished")} <= {(e.kind, e.trial) for e in events}
-    assert [e.trial for e in events if e.kind == "asked"] == [e.trial for e in events if e.kind == "finished"]
-
-
-def test_a_second_driver_is_refused_and_told_who_has_it(url):
-    writer = start_writer(url)
-    try:
-        with pytest.raises(MorphogenError, match=f"in use by process {writer.pid} on .+ since 20") as raised:
-            store.open(url)
-        assert 1 == len(str(raised.value).splitlines())
-    finally:
-        writer.kill()
-        writer.communicate()
-    store.open(url).close()
-
-
-def test_a_forked_child_keeps_no_lease(url):
-    driver = subprocess.Popen([sys.executable, "-c", FORKING, url], stdout=subprocess.PIPE, text=True)
-    child = int(driver.stdout.readline())
-    driver.kill()
-    driver.wait()
-    try:
-        store.open(url).close()
-    finally:
-        os.kill(child, 9)
-        driver.stdout.close()
+class TestLease(DurableLaws):
+    @pytest.fixture
+    def place(self, url):
+        return url
 
 
 def test_a_child_that_ends_leaves_the_connection_of_its_parent(url):
@@ -169,16 +128,6 @@ def test_studies_of_one_database_know_nothing_of_each_other(server):
         other.append([Event("asked", 7, {"of": 2})])
         assert [Event("asked", 0, {"of": 1})] == one.events()
         assert [Event("asked", 7, {"of": 2})] == other.events()
-
-
-def test_readers_see_what_is_recorded_while_a_driver_runs(url):
-    with closing(store.open(url)) as driver, closing(store.open(url, readonly=True)) as reader:
-        for id in range(3):
-            driver.append([Event("asked", id, {})])
-            assert {"asked": id + 1} == dict(reader.counts())
-            assert id == reader.events()[-1].trial
-        with pytest.raises(MorphogenError, match="reading only"):
-            reader.append([Event("asked", 9, {})])
 
 
 def test_a_study_resumes_and_has_the_same_trials(url):

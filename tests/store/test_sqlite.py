@@ -5,7 +5,6 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +16,7 @@ from sqlalchemy import Engine, event
 
 from morphogen import store
 from morphogen.protocols import Event, MorphogenError
-from store_programs import FORKING, WRITER
-
-
-def start_writer(path: Path) -> subprocess.Popen[str]:
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
-    assert "open\n" == writer.stdout.readline()
-    return writer
+from store_laws import DurableLaws
 
 
 def fill(path: Path, events: int) -> list[Event]:
@@ -33,71 +26,12 @@ def fill(path: Path, events: int) -> list[Event]:
     return written
 
 
-def test_acknowledged_events_survive_kill_9(tmp_path):
-    path = tmp_path / "a.sqlite"
-    acknowledged: list[int] = []
-    for kill in range(5):
-        writer = start_writer(path)
-        acknowledged += [int(writer.stdout.readline()) for _ in range(20 + 7 * kill)]
-        writer.kill()
-        acknowledged += [int(line) for line in writer.stdout.read().split("\n")[:-1]]
-        writer.wait()
-        writer.stdout.close()
-    with closing(store.open(path)) as opened:  # the lease was freed by the kill
-        events = opened.events()
-    assert sorted(set(acknowledged)) == acknowledged
-    assert len(acknowledged) <= len(events) // 2 <= len(acknowledged) + 5, "one a kill may be recorded and not yet said"
-    assert {(kind, id) for id in acknowledged for kind in ("asked", "finished")} <= {(e.kind, e.trial) for e in events}
-    # both events of a commit or none
-    assert [e.trial for e in events if e.kind == "asked"] == [e.trial for e in events if e.kind == "finished"]
+class TestLease(DurableLaws):
+    kills = 5
 
-
-def test_a_second_driver_is_refused_and_told_who_has_it(tmp_path):
-    path = tmp_path / "a.sqlite"
-    writer = start_writer(path)
-    try:
-        with pytest.raises(MorphogenError, match=f"in use by process {writer.pid} on .+ since 20") as raised:
-            store.open(path)
-        assert 1 == len(str(raised.value).splitlines())
-    finally:
-        writer.kill()
-        writer.communicate()
-    store.open(path).close()
-
-
-def test_a_forked_child_keeps_no_lease(tmp_path):
-    path = tmp_path / "a.sqlite"
-    driver = subprocess.Popen([sys.executable, "-c", FORKING, str(path)], stdout=subprocess.PIPE, text=True)
-    child = int(driver.stdout.readline())
-    driver.kill()
-    driver.wait()
-    deadline = time.monotonic() + 20
-    try:
-        while True:  # the child may not have run at all yet: then it still has what it was forked with
-            try:
-                store.open(path).close()
-                break
-            except MorphogenError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-    finally:
-        os.kill(child, 9)
-        driver.stdout.close()
-
-
-def test_readers_see_what_is_recorded_while_a_driver_runs(tmp_path):
-    path = tmp_path / "a.sqlite"
-    with closing(store.open(path)) as driver:
-        readers = [store.open(path, readonly=True) for _ in range(2)]
-        for id in range(3):
-            driver.append([Event("asked", id, {})])
-            assert [{"asked": id + 1}] * 2 == [dict(reader.counts()) for reader in readers]
-            assert [id, id] == [reader.events()[-1].trial for reader in readers]
-        for reader in readers:
-            with pytest.raises(MorphogenError, match="reading only"):
-                reader.append([Event("asked", 9, {})])
-            reader.close()
-        driver.append([Event("asked", 3, {})])
+    @pytest.fixture
+    def place(self, tmp_path):
+        return tmp_path / "a.sqlite"
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
