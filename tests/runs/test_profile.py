@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from morphogen.cli import app
 from morphogen.nn.mixed import MixedOp
 from morphogen.protocols import MorphogenError
-from morphogen.runs.profile import explain, of_network, of_space, spread
+from morphogen.runs.counting import of_network, of_space, spread
+from morphogen.runs.profile import explain
 from morphogen.space import Choice, Space
 from morphogen.spaces.skeleton import Skeleton
 

@@ -15,10 +15,10 @@ from morphogen.estimators.complexity import suited_skeleton
 from morphogen.export import export
 from morphogen.nn.network import network
 from morphogen.protocols import Context, MorphogenError
-from morphogen.runs import conclusion
 from morphogen.runs.judging import trained_by
 from morphogen.runs.named import Sizes, resized
 from morphogen.runs.reading import read
+from morphogen.runs.winner import winning
 from morphogen.space import Architecture, Space
 from morphogen.spaces.skeleton import Skeleton
 from morphogen.training import checkpoint
@@ -94,7 +94,7 @@ def retrain(
     config, parts, trials = read(folder)
     if parts.data is None or parts.skeletons is None:
         raise MorphogenError(f"{folder} searched a table: there is no network to train")
-    architecture = conclusion.winning(trials).architecture
+    architecture = winning(trials).architecture
     assert architecture is not None
     images = parts.data if data is None else find_data(data, split_seed=config.split_seed)
     around = _around(parts.space, skeleton, parts.skeletons["final"], images, sizes or Sizes())
