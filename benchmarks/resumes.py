@@ -53,9 +53,10 @@ OPTIONS: dict[str, Callable[[int], dict[str, Any]]] = {
     "asha": lambda n: {"full": FULL},
     "curve-stopping": lambda n: {"full": FULL},
     "hyperband": lambda n: {"full": FULL},
+    "screening": lambda n: {"full": FULL},
     "progressive": lambda n: {"beam": max(n // LAYERS, 1)},  # with its default it would end before
 }
-SLOW_TO_ASK = {"bananas", "bayesian", "ehvi", "ppo", "reinforce", "tpe"}
+SLOW_TO_ASK = {"bananas", "bayesian", "ehvi", "ppo", "reinforce", "screening", "tpe"}
 OBJECTIVES = (Objective("accuracy", maximize=True), Objective("cost"))
 
 

@@ -42,9 +42,10 @@ MAKERS: dict[str, Callable[[Space], Strategy]] = {
     "RandomSearch": RandomSearch,
     "RegularizedEvolution": lambda space: RegularizedEvolution(space, population_size=10, tournament_size=3),
     "Reinforce": lambda space: Reinforce(space, hidden=8, children=4),
+    "Screening": lambda space: strategies.Screening(space, lowest=3, first=12),
     "Tpe": strategies.Tpe,
 }
-FEW = {"Bananas": 24, "Bayesian": 24, "Ehvi": 24}
+FEW = {"Bananas": 24, "Bayesian": 24, "Ehvi": 24, "Screening": 24}
 """Fewer trials for those that fit a model to every answer."""
 PROBES: dict[str, Callable[[Space], Strategy]] = {"AshaProbe": Asha, "Policy": Policy, "Generational": Generational}
 

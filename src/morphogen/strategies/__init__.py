@@ -21,6 +21,7 @@ EXPORTS = {
     "RandomSearch": "random_search",
     "RegularizedEvolution": "regularized_evolution",
     "Reinforce": "reinforce",
+    "Screening": "screening",
     "Tpe": "tpe",
 }
 __all__ = list(EXPORTS)
