@@ -17,7 +17,9 @@ from morphogen.trial import Proposal
 SPACE = find_space("darts")
 RNG = np.random.default_rng(0)
 DATA = Data.from_arrays(RNG.integers(0, 256, (60, 12, 12)), np.arange(60) % 3, name="noise")
-JUDGE = Training(SPACE, DATA, Recipe(epochs=2, batch_size=16), Skeleton(channels=4, cells=5, stem_multiplier=1))
+JUDGE = Training(
+    SPACE, DATA, Recipe(epochs=2, batch_size=16, warmup=2.0), Skeleton(channels=4, cells=5, stem_multiplier=1)
+)
 ARCHITECTURE = SPACE.sample(np.random.default_rng(1))
 
 
@@ -36,13 +38,14 @@ def test_a_lower_fidelity_costs_less_trains_and_tells_the_size_of_the_full_netwo
     assert {k: high.metrics[k] for k in ("params", "macs")} == {k: low.metrics[k] for k in ("params", "macs")}
 
 
-def test_more_cells_start_from_the_weights_that_fit(tmp_path: Path) -> None:
+def test_more_cells_start_from_the_weights_that_fit_with_a_warm_up(tmp_path: Path) -> None:
     context = Context(seed=0, folder=tmp_path / "0")
     JUDGE(Proposal(ARCHITECTURE, {"epochs": 2, "cells": 3}), context)
     high = JUDGE(Proposal(ARCHITECTURE, warm_start=0), Context(seed=0, warm_start=tmp_path / "0"))
     anew = JUDGE(Proposal(ARCHITECTURE), Context(seed=0))
     assert [1.0, 2.0] == [step for step, _ in high.curves["loss"]]
     assert anew.curves["train_loss"] != high.curves["train_loss"]
+    assert anew.curves["lr"] == high.curves["lr"]
 
 
 def test_weights_of_a_smaller_network_are_not_announced_as_those_of_the_full_one(tmp_path: Path) -> None:

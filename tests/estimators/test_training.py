@@ -3,6 +3,7 @@
 import math
 import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -274,10 +275,12 @@ def test_what_was_priced_is_not_counted_again_in_another_process(monkeypatch: py
     assert "macs" in copy(Proposal(architecture("conv3"), {"epochs": 1}), Context(seed=0)).metrics
 
 
-def trained_in(folder: Path, op: str, warm_start: Path | None = None, epochs: int | None = None) -> Any:
+def trained_in(
+    folder: Path, op: str, warm_start: Path | None = None, epochs: int | None = None, judge: Training = JUDGE
+) -> Any:
     fidelity = {} if epochs is None else {"epochs": float(epochs)}
     proposal = Proposal(architecture(op), fidelity, warm_start=None if warm_start is None else 0)
-    return JUDGE(proposal, Context(seed=3, folder=folder, warm_start=warm_start))
+    return judge(proposal, Context(seed=3, folder=folder, warm_start=warm_start))
 
 
 def test_a_larger_kernel_begins_with_the_weights_of_the_smaller_one_and_is_the_same_function(tmp_path: Path) -> None:
@@ -321,6 +324,19 @@ def test_two_rungs_of_a_child_are_one_straight_training(tmp_path: Path) -> None:
     high = trained_in(tmp_path / "3", "conv3", tmp_path / "2")
     assert straight.curves == high.curves
     assert "inherited" not in high.metrics
+
+
+def test_only_new_weights_are_warmed_up_also_over_two_rungs(tmp_path: Path) -> None:
+    judge = Training(SPACE, DATA, replace(RECIPE, warmup=4.0))
+    first = trained_in(tmp_path / "0", "conv1", judge=judge)
+    straight = trained_in(tmp_path / "1", "conv3", tmp_path / "0", judge=judge)
+    assert first.curves["lr"][0][1] < RECIPE.lr / 2
+    assert straight.curves["lr"] == trained_in(tmp_path / "2", "conv3").curves["lr"]
+    trained_in(tmp_path / "3", "conv3", tmp_path / "0", epochs=2, judge=judge)
+    high = trained_in(tmp_path / "4", "conv3", tmp_path / "3", judge=judge)
+    assert straight.curves == high.curves
+    gone = trained_in(tmp_path / "5", "conv1", tmp_path / "missing", judge=judge)
+    assert first.curves == gone.curves
 
 
 def test_where_the_weights_are_gone_training_begins_anew(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ class Training:
     changed, it starts again from those weights that fit. `params` and `macs` are those of the full network.
     Where `warm_start` is a trial of another architecture, or one that was trained to the end, a whole training begins with
     its weights, carried over by `nn.morphism`; further metrics then are `inherited`, the share of the parameters that are
-    the other trial's, and `preserved`: 1 where the network began as the same function, else 0.
+    the other trial's, and `preserved`: 1 where the network began as the same function, else 0. Such a training has no
+    warm-up: that is for weights which still change rapidly (Goyal et al. 2017, arXiv:1706.02677, section 2.2), and SGDR
+    restarts at the full learning rate (Loshchilov and Hutter 2017, arXiv:1608.03983).
     Choices `train/lr`, `train/weight_decay`, ... of the space replace numbers of the recipe.
 
     In `context.folder` it leaves `checkpoint.pt`, from which an attempt goes on where the last one died, and, after the
@@ -103,7 +105,7 @@ class Training:
         how: dict[str, Any] = {"epochs": asked.epochs, "images": asked.images, "image_size": asked.image_size}
         begun: dict[str, float] = {}
         try:
-            build, context = self._begin(architecture, asked, recipe, context, begun)
+            build, recipe, context = self._begin(architecture, asked, recipe, context, begun)
             built, fitted = train(build, self.data, recipe, context, **how)
             metrics = {**self._metrics(architecture, built, fitted), **begun}
         except MorphogenError as error:
@@ -151,18 +153,22 @@ class Training:
 
     def _begin(
         self, architecture: Architecture, asked: Amounts, recipe: Recipe, context: Context, begun: dict[str, float]
-    ) -> tuple[Callable[[], nn.Module], Context]:
+    ) -> tuple[Callable[[], nn.Module], Recipe, Context]:
         """What builds the network with its first weights, and how it is trained; `begun` gets the metrics of inheritance."""
         before = Ancestor.of(context.warm_start, self.space)
         continued = before is not None and before.continued(architecture, recipe.epochs)
         parent = None
         if before is not None and not continued:
             parent = before.network(lambda a: self._build(a, asked.skeleton))
-        behind = 0 if before is None else before.behind if continued else before.behind + 1
+        behind = 0
+        if before is not None and (continued or parent is not None):
+            behind = before.behind + (not continued)
         sign(context.folder, architecture, behind)
         context = replace(context, seed=seed_after(context.seed, behind))
+        if behind:  # in all of its rungs
+            recipe = replace(recipe, warmup=0.0)
         if parent is None:  # new weights, or those of `warm_start` that training itself goes on with
-            return lambda: self._build(architecture, asked.skeleton), context
+            return lambda: self._build(architecture, asked.skeleton), recipe, context
 
         def build() -> nn.Module:
             child = self._build(architecture, asked.skeleton)
@@ -170,7 +176,7 @@ class Training:
             begun.update(inherited=morphed.inherited, preserved=float(morphed.preserved))
             return child
 
-        return build, replace(context, warm_start=None)
+        return build, recipe, replace(context, warm_start=None)
 
     def _build(self, architecture: Architecture, skeleton: Any) -> nn.Module:
         try:

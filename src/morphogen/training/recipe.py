@@ -31,7 +31,7 @@ class Recipe:
         nesterov: Whether SGD looks ahead.
         weight_decay: Times the weights, added to the gradient (to the step, for AdamW).
         schedule: The learning rate over time.
-        warmup: Epochs of a linear warm-up.
+        warmup: Epochs of a linear warm-up of new weights; those of another trial have none.
         label_smoothing: See `Classification`.
         clip: The longest that the gradient may be, in its L2 norm over all weights; None: any length.
         auxiliary_weight: Of the loss of an auxiliary head, where the network has one.
