@@ -4,9 +4,15 @@ Run `python benchmarks/morphisms.py --seeds 0 1 2 3 4`; with `--json FILE` the c
 
 The first table has the largest difference between the logits of parent and child in float64, before training: 1e-12 or less
 for every morphism. The second one is hill climbing on scikit-learn's digits, in the space of `examples/own_model.py` and in a
-small MobileNet, by the same strategy, seeds and number of trials: from new weights with E epochs a child, and with inherited
-ones, with E and with E / 2. The goal: the median accuracy of what is found with half the epochs is not below that from new
-weights; shown too is after which share of its epochs a climb that inherits has reached what the other one ends with.
+small MobileNet, by the same strategy, seeds and number of trials: from new weights with E and with E / 2 epochs a child, and
+with inherited ones with E / 2. The goal: the median accuracy of what is found with half the epochs is not below that from new
+weights with all of them; shown too is after which share of those epochs a climb has reached what the first one ends with.
+That is to be read beside the first line's own share: what new weights reach with half the trials costs half the epochs, too.
+
+Weights help as far as children are morphisms. In MobileNet all moves that enlarge are; in `examples/own_model.py`, of 234
+architectures, five moves of a climb can be, and what it does after them is to exchange operations, which begin anew: half of
+the children or more in the second half of a climb. Accuracies are on 360 images: at 98 %, their standard error is 0.7 %, and
+medians that differ by one or two images do not differ.
 """
 
 from __future__ import annotations
@@ -154,7 +160,7 @@ def climb(space: Space, epochs: int, inherit: bool, seed: int, workers: int) -> 
     return found
 
 
-ARMS = {"new weights": (EPOCHS, False), "inherited": (EPOCHS, True), "inherited, half": (EPOCHS // 2, True)}
+ARMS = {"new weights": (EPOCHS, False), "new, half": (EPOCHS // 2, False), "inherited, half": (EPOCHS // 2, True)}
 LINE = "{:<12} {:<16} {:>8} {:>7} {:>9} {:>9} {:>9}   {}"
 
 
