@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from morphogen.catalog import component, kebab, lazy, nearest
+from morphogen.catalog import check_options, component, kebab, lazy, nearest
 
 
 @pytest.fixture
@@ -72,3 +72,11 @@ def test_a_lazy_package_lists_its_exports_and_has_nothing_else(package: str) -> 
 def test_nearest_is_silent_where_nothing_is_near() -> None:
     assert "" == nearest("zzz", ["darts", "enas"])
     assert ", did you mean 'darts'?" == nearest("dart", ["darts", "enas"])
+
+
+def test_an_option_that_there_is_not_is_named_with_the_nearest_and_all() -> None:
+    check_options("folder", {"size": 1}, ["size", "seed"])
+    with pytest.raises(ValueError, match="folder has no option 'sizes', did you mean 'size'\\?; it has size, seed"):
+        check_options("folder", ["sizes"], ["size", "seed"])
+    with pytest.raises(ValueError, match="folder has no option 'x'; it has none"):
+        check_options("folder", ["x"], [])

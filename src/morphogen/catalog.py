@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-__all__ = ["component", "kebab", "lazy", "nearest", "resolve"]
+__all__ = ["check_options", "component", "kebab", "lazy", "nearest", "resolve"]
 
 
 def lazy(package: str, exports: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -50,6 +50,15 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` where a name is close to one that exists, else nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f", did you mean '{close[0]}'?" if close else ""
+
+
+def check_options(what: str, options: Iterable[str], known: Collection[str]) -> None:
+    """Raises: ValueError: One of the options is not known; the message has the nearest name."""
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"{what} has no option '{option}'{nearest(option, known)}; it has {', '.join(known) or 'none'}"
+            )
 
 
 def resolve(dotted: str) -> Any:

@@ -14,7 +14,8 @@ from morphogen.estimators import Tabular
 from morphogen.estimators.tabular import Table
 from morphogen.executors.virtual import Virtual
 from morphogen.protocols import Phase, Stop, Strategy
-from morphogen.runs import assembly, tables
+from morphogen.runs import tables
+from morphogen.runs.strategies import strategy_maker
 from morphogen.space import Architecture
 from morphogen.store.memory import Memory
 from morphogen.strategies import Deduplicated
@@ -143,7 +144,7 @@ def strategy_for(name: str, options: Mapping[str, Any], table: Known, seed: int 
             raise ValueError(f"strategy '{name}' needs a table with fidelities")
         axis = options.get("axis", next(iter(table.full)))
         options = {"axis": axis, "lowest": table.lowest[axis], "full": table.full[axis], **options}
-    return assembly.strategy(name, options, table.space, seed, table.full)
+    return strategy_maker(name, options, seed, table.full)(table.space)
 
 
 def replay(job: Job) -> Replay:

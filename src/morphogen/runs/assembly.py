@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from morphogen.catalog import component, nearest, resolve
+from morphogen.catalog import check_options, component, resolve
 from morphogen.config import Config
 from morphogen.methods import METHODS
 from morphogen.methods.black_box import Judges, Plan, black_box
 from morphogen.objective import MeasuredLimit, Objective
-from morphogen.protocols import Executor, Phase, Strategy
+from morphogen.protocols import Executor, Phase
 from morphogen.runs import earlier, nameless
 from morphogen.runs.judging import judged
+from morphogen.runs.strategies import strategy_maker
 from morphogen.runs.tables import table
 from morphogen.space import Space
-from morphogen.strategies import Deduplicated
-from morphogen.trial import FULL, Fidelity
 
 if TYPE_CHECKING:
     from morphogen.training.data import Data
 
-__all__ = ["Parts", "assemble", "strategy", "table"]
+__all__ = ["Parts", "assemble", "table"]
 
 
 @final
@@ -86,7 +85,7 @@ def assemble(
         make = (
             strategy
             if strategy is not None
-            else _strategy(config.strategy, config.strategy_options, config.seed, judges.full)
+            else strategy_maker(config.strategy, config.strategy_options, config.seed, judges.full)
         )
         told = [] if config.from_run is None else earlier.load(Path(config.from_run), found, objectives)
         make = earlier.begun(make, found, config.start, told, config.seed)
@@ -112,57 +111,11 @@ def _method(
     if data is None or skeletons is None:
         raise ValueError(f"method '{config.strategy}' trains networks and needs data; on a table, name a strategy")
     method = resolve(METHODS[config.strategy])
-    _check_options(
+    check_options(
         f"method '{config.strategy}'", config.strategy_options, list(inspect.signature(method).parameters)[1:]
     )
     phases: list[Phase] = method(Setting(space, data, skeletons, judges, plan), **config.strategy_options)
     return phases
-
-
-def _check_options(what: str, options: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    for key in options:
-        if key not in allowed:
-            raise ValueError(
-                f"{what} has no option '{key}'{nearest(key, allowed)}; it has {', '.join(allowed) or 'none'}"
-            )
-
-
-def _strategy(
-    name: str, options: Mapping[str, Any], seed: int, full: Fidelity, inside: bool = False
-) -> Callable[[Space], Strategy]:
-    """What makes the strategy that a person names; without repetitions, unless it learns from its own samples only.
-
-    The option `strategy` of one that goes around another names that one. A strategy with parameters draws their first
-    values from the seed of the run, and one that grows a fidelity grows it to the estimator's full amount.
-    """
-    try:
-        made = component("morphogen.strategies", name, "strategy")
-    except ValueError as error:
-        if ":" in name:
-            raise
-        close = nearest(name, METHODS)
-        raise ValueError(f"{error}; or one of the methods {', '.join(METHODS)}{close}") from None
-    parameters = inspect.signature(made).parameters
-    _check_options(f"strategy '{name}'", options, [p for p in parameters if p != "space"])
-    given = dict(options)
-    if "seed" in parameters:
-        given.setdefault("seed", seed)
-    if "full" in parameters and (axis := given.get("axis", parameters["axis"].default)) in full:
-        given.setdefault("full", full[axis])
-    inner = given.pop("strategy", None)
-    around = None if inner is None else _strategy(str(inner), {}, seed, full, inside=True)
-    if inside and "inherit" in parameters:
-        given["inherit"] = False  # what goes around it says what goes on from what
-    if inside and getattr(made, "on_policy", False):
-        raise ValueError(f"strategy '{name}' learns from its own samples only: nothing can go around it")
-
-    def make(space: Space) -> Strategy:
-        strategy: Strategy = made(space, **given) if around is None else made(space, strategy=around(space), **given)
-        # one that learns from several fidelities has to be seen as such by what goes around it
-        bare = getattr(made, "on_policy", False) or (inside and getattr(made, "multi_fidelity", False))
-        return strategy if bare else Deduplicated(strategy, space)
-
-    return make
 
 
 def _device(config: Config) -> str:
@@ -187,8 +140,3 @@ def _executor(config: Config) -> Callable[[], Executor]:
 
 PRELOAD = ("torch", "torch._dynamo", "morphogen.estimators.training")
 """What every trial imports, imported once: counting multiply-adds alone makes PyTorch import its compiler."""
-
-
-def strategy(name: str, options: Mapping[str, Any], space: Space, seed: int = 0, full: Fidelity = FULL) -> Strategy:
-    """The strategy that a person names, for a space."""
-    return _strategy(name, options, seed, full)(space)

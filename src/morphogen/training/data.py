@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from morphogen.catalog import nearest, resolve
+from morphogen.catalog import check_options, nearest, resolve
 from morphogen.training.dataset import Data
 
 __all__ = ["SOURCES", "Data", "cache", "data", "mapped"]
@@ -84,10 +84,5 @@ def data(
 
 def _called(name: str, function: Callable[..., Data], given: tuple[Any, ...], options: Mapping[str, Any]) -> Data:
     """Raises: ValueError: It has no such option."""
-    known = list(inspect.signature(function).parameters)[len(given) :]
-    for key in options:
-        if key not in known:
-            raise ValueError(
-                f"data set '{name}' has no option '{key}'{nearest(key, known)}; it has {', '.join(known) or 'none'}"
-            )
+    check_options(f"data set '{name}'", options, list(inspect.signature(function).parameters)[len(given) :])
     return function(*given, **options)
