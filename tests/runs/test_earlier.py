@@ -12,7 +12,7 @@ import pytest
 
 import morphogen
 from morphogen import config as configuration
-from morphogen.estimators.toy import toy_space
+from morphogen.estimators.toy import ToyTable, toy_space
 from morphogen.protocols import MorphogenError
 from morphogen.runs import earlier, run
 from morphogen.space import Space
@@ -118,3 +118,10 @@ def test_a_run_of_another_objective_or_of_nothing_is_refused(tmp_path: Path) -> 
         searched(tmp_path / "two", trials=2, objectives=["min:macs"], from_run=str(tmp_path / "one"))
     with pytest.raises(MorphogenError, match="holds no run"):
         searched(tmp_path / "two", trials=2, from_run=str(tmp_path))
+
+
+def test_a_run_whose_strategy_has_no_name_can_be_learned_from(tmp_path: Path) -> None:
+    settings = {key: value for key, value in SETTINGS.items() if key != "strategy_options"}
+    morphogen.search(strategy=Listening, out=tmp_path / "one", trials=4, **settings)
+    searched(tmp_path / "two", trials=2, from_run=str(tmp_path / "one"))
+    assert 4 == len(earlier.load(tmp_path / "two" / earlier.EARLIER, toy_space(), ToyTable().objectives))
