@@ -3,8 +3,8 @@
     python benchmarks/fidelity.py nasbench201/cifar10 nasbench201/cifar100 table-digits/table.toml --seeds 50
 
 Each strategy runs with full trainings until it has spent `--budget` of them; then, with `--share` of that cost, inside
-`Asha`, inside `CurveStopping`, and as a run does it that trains little in its search and its finalists in full: `--search`
-of what it has goes to the former. Regret is that of the architecture with the best full training so
+`Asha`, inside `CurveStopping`, and inside `Screening`, whose first round of little trainings is `--search` of what there is,
+if all architectures took as long. Regret is that of the architecture with the best full training so
 far, without the noise of one training, in points. Costs are the table's: of NAS-Bench-201, 12 epochs cost 12
 of 200 (its 12-epoch results are trainings of their own, so going on costs all 200). Data: `--data FOLDER`, or
 MORPHOGEN_DATA, or `../shared/data`.
@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,11 +35,13 @@ from morphogen.executors import Virtual
 from morphogen.protocols import Context, Phase, Stop, Strategy
 from morphogen.space import Space
 from morphogen.store import Memory
-from morphogen.strategies import Asha, CurveStopping, Deduplicated, Each
+from morphogen.strategies import Asha, CurveStopping, Deduplicated, Screening
 from morphogen.study import Study
-from morphogen.trial import Fidelity, Outcome, Proposal, Trial
+from morphogen.trial import Outcome, Proposal, Trial
 
 OPTIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+"""Of the published space, in the order of the table's codes."""
+WAYS = ("full", "full-share", "asha", "curve-stopping", "screening")
 EDGES = ("1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2")
 
 
@@ -54,7 +56,7 @@ def nasbench201(data: Path, column: str, folder: Path) -> Path:
     text: dict[str, Any] = {
         "name": f"nasbench201-{column}",
         "data": file.name,
-        "choices": [{"name": e, "options": list(OPTIONS)} for e in EDGES],
+        "space": "nasbench201",
         "architecture": {"columns": "ops", "choices": list(EDGES), "options": list(OPTIONS)},
         "fidelity": {"epochs": 200},
         "metrics": {
@@ -70,9 +72,6 @@ def nasbench201(data: Path, column: str, folder: Path) -> Path:
     path = folder / f"{column}.toml"
     path.write_text(tomli_w.dumps(text))
     return path
-
-
-FINALISTS = "finalists"
 
 
 @final
@@ -107,44 +106,13 @@ class Setting:
     continues: bool
 
 
-@final
-@dataclass(frozen=True)
-class Little:
-    """A strategy whose proposals are trained a little only."""
-
-    strategy: Strategy
-    fidelity: Fidelity
-
-    def ask(self, pending: Sequence[Trial], rng: np.random.Generator) -> Proposal | None:
-        proposal = self.strategy.ask(pending, rng)
-        return None if proposal is None else replace(proposal, fidelity=self.fidelity)
-
-    def tell(self, trial: Trial, rng: np.random.Generator) -> None:
-        self.strategy.tell(trial, rng)
-
-
-def regret(
-    setting: Setting, make: Callable[[Space], Strategy], seed: int, seconds: float, searching: float = 1.0
-) -> tuple[float, int, int]:
-    """After so many seconds of training; the trials, and how many of them were full.
-
-    The share `searching` of the seconds goes to the search, the rest to full trainings of the best that it found.
-    """
+def regret(setting: Setting, make: Callable[[Space], Strategy], seed: int, seconds: float) -> tuple[float, int, int]:
+    """After so many seconds of training; the trials, and how many of them were full."""
     table: Any = known(setting.table)
     study = Study(table.space, Memory(), Virtual(1), table.objectives, seed=seed, slots=1)
     judge = Charged(Tabular(table), study.trials, setting.continues)
     strategy = make(table.space)
-
-    def final(told: Sequence[Trial]) -> tuple[Strategy, Charged]:
-        found = sorted((t for t in told if not t.failed), key=lambda t: t.loss)
-        on = [t.id if setting.continues else None for t in found]
-        return Each([Proposal(t.architecture, warm_start=i) for t, i in zip(found, on, strict=True)]), judge
-
-    share = seconds * searching
-    phases = [Phase("search", lambda told: (strategy, judge), lambda told: Stop(seconds=share))]
-    if searching < 1:
-        phases.append(Phase("final", final, lambda told: Stop(seconds=seconds - share)))
-    study.run(phases)
+    study.run([Phase("search", lambda told: (strategy, judge), lambda told: Stop(seconds=seconds))])
     spent, best = 0.0, None
     for trial in study.told:
         assert trial.outcome is not None
@@ -170,8 +138,8 @@ def stopped(name: str, setting: Setting, full: float, space: Space) -> Strategy:
     return CurveStopping(space, plain(name, space), lowest=setting.lowest, full=full, eta=setting.eta)
 
 
-def little(name: str, setting: Setting, space: Space) -> Strategy:
-    return Little(plain(name, space), {"epochs": setting.lowest})
+def screening(name: str, setting: Setting, full: float, first: int, space: Space) -> Strategy:
+    return Screening(space, plain(name, space), lowest=setting.lowest, full=full, first=first)
 
 
 def main() -> int:
@@ -179,11 +147,11 @@ def main() -> int:
     parser.add_argument("tables", nargs="+", help="nasbench201/cifar10, nasbench201/cifar100, or a TOML with curves")
     parser.add_argument("--strategies", default="random-search,regularized-evolution")
     parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--ways", default=",".join(WAYS), help="which of the ways to spend it")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--budget", type=int, default=100, help="full trainings of the comparison")
     parser.add_argument("--share", type=float, default=1 / 3, help="of that cost, for the others")
-    parser.add_argument(
-        "--search", type=float, default=0.5, help="of it, for the search, where finalists have the rest"
-    )
+    parser.add_argument("--search", type=float, default=0.5, help="of it, for the first round of screening")
     parser.add_argument(
         "--data", default=os.environ.get("MORPHOGEN_DATA", str(Path(__file__).resolve().parents[2] / "shared" / "data"))
     )
@@ -205,22 +173,24 @@ def _compare(name: str, setting: Setting, arguments: argparse.Namespace) -> None
     rng = np.random.default_rng(0)
     each = float(np.mean([table.cost(table.space.sample(rng), {}) for _ in range(300)]))
     budget = each * arguments.budget
+    first = max(round(arguments.budget * arguments.share * arguments.search * full / setting.lowest), 1)
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
     print(
         f"{name}: {arguments.budget} full trainings against {arguments.share:.0%} of their cost, "
-        f"{arguments.seeds} seeds"
+        f"seeds {seeds.start} to {seeds.stop - 1}"
     )
     for strategy in arguments.strategies.split(","):
         made: Mapping[str, tuple[Callable[[Space], Strategy], float]] = {
-            "full training": (partial(plain, strategy), budget),
-            "full, that share": (partial(plain, strategy), budget * arguments.share),
+            "full": (partial(plain, strategy), budget),
+            "full-share": (partial(plain, strategy), budget * arguments.share),
             "asha": (partial(asha, strategy, setting, full), budget * arguments.share),
-            "curve stopping": (partial(stopped, strategy, setting, full), budget * arguments.share),
-            FINALISTS: (partial(little, strategy, setting), budget * arguments.share),
+            "curve-stopping": (partial(stopped, strategy, setting, full), budget * arguments.share),
+            "screening": (partial(screening, strategy, setting, full, first), budget * arguments.share),
         }
-        for what, (make, seconds) in made.items():
+        for what in arguments.ways.split(","):
+            make, seconds = made[what]
             begun = time.monotonic()
-            searching = arguments.search if what == FINALISTS else 1.0
-            found = [regret(setting, make, seed, seconds, searching) for seed in range(arguments.seeds)]
+            found = [regret(setting, make, seed, seconds) for seed in seeds]
             values = [r for r, _, _ in found]
             error = float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
             trials, whole = (float(np.mean([row[i] for row in found])) for i in (1, 2))
