@@ -1,9 +1,9 @@
 """Trials that do nothing, through the whole loop and a record on disk: how many a second an executor dispatches.
 
-    python benchmarks/dispatch.py processes|ray|inline [--trials 500] [--workers 2] [--slots 16] [--seconds LIMIT]
+    python benchmarks/dispatch.py processes|ray|inline [--runs 5] [--trials 500] [--workers 2] [--slots 16] [--seconds LIMIT]
 
-Prints the trials a second when all workers are up, the driver's CPU for each, and beside them the commits a second that
-the same disk takes, which bound what a run can record, and how many tasks Ray gets through without morphogen.
+Prints of each run the trials a second when all workers are up, the driver's CPU for each, and beside them the commits a
+second that the same disk takes, which bound what a run can record, and how many tasks Ray gets through without morphogen.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from morphogen.estimators.toy import toy_space
 from morphogen.executors import Inline, Processes, Ray
@@ -25,14 +26,19 @@ from morphogen.study import Study
 from morphogen.trial import Outcome, Proposal
 
 WARM = 200
-"""Trials before those that count: until all workers have started."""
+"""Trials before those that count."""
+EACH = 6
+"""Trials of a second for each worker, before: until all have started."""
 
 
 @dataclass(frozen=True)
 class Nothing:
+    sleeps: float = 0.0
     measured: frozenset[str] = frozenset()
 
     def __call__(self, proposal: Proposal, context: Context) -> Outcome:
+        if self.sleeps:  # to sleep for no time gives the core away
+            time.sleep(self.sleeps)
         return Outcome({"accuracy": 0.5}, seconds=1e-6)
 
     def cost(self, proposal: Proposal) -> float:
@@ -53,7 +59,7 @@ def alone(count: int, ahead: int) -> float:
     """Tasks a second that do nothing, in the cluster that is there, so many of them under way."""
     import ray
 
-    task, live = ray.remote(max_retries=0)(_nothing).options(num_cpus=1), list[object]()
+    task, live = ray.remote(max_retries=0)(_nothing).options(num_cpus=1), list[Any]()
     began = time.perf_counter()
     for _ in range(count):
         live.append(task.remote(b"x" * 1000))
@@ -86,10 +92,18 @@ def dispatch(executor: Executor, folder: Path, trials: int, slots: int, seconds:
     return (trials - 1) / (ends[-1] - ends[WARM]), 1000 * (cpu[-1] - cpu[WARM]) / (trials - 1)
 
 
+def start(executor: Executor) -> None:
+    """Have all workers started."""
+    slow = Nothing(sleeps=1.0)
+    live = {executor.submit(slow, Proposal(None), Context(0)) for _ in range(EACH * executor.workers)}
+    while live:
+        live -= executor.wait(live)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("executor", choices=("processes", "ray", "inline"))
-    for flag, default in (("--trials", 500), ("--workers", 2), ("--slots", 16)):
+    for flag, default in (("--runs", 5), ("--trials", 500), ("--workers", 2), ("--slots", 16)):
         parser.add_argument(flag, type=int, default=default)
     parser.add_argument("--seconds", type=float, help="A time limit for each trial.")
     given = parser.parse_args()
@@ -98,13 +112,16 @@ def main() -> None:
         tempfile.TemporaryDirectory(dir=".", prefix="dispatch-") as name,
         closing(makers[given.executor](given.workers)) as executor,
     ):
-        rate, each = dispatch(executor, Path(name), given.trials, given.slots, given.seconds)
-        print(
-            f"{given.executor}, {given.workers} workers, {given.slots} slots: {rate:.0f} trials/s, {each:.2f} ms of CPU each"
-        )
-        print(f"commits/s of this disk: {commits(Path(name)):.0f}")
-        if given.executor == "ray":
-            print(f"Ray's own tasks/s, as many under way: {alone(given.trials, given.slots):.0f}")
+        start(executor)
+        print(f"{given.executor}, {given.workers} workers, {given.slots} slots, limit {given.seconds} s")
+        for run in range(given.runs):
+            folder = Path(name) / str(run)
+            rate, each = dispatch(executor, folder, given.trials, given.slots, given.seconds)
+            line = f"{rate:.0f} trials/s, {each:.2f} ms of CPU each; this disk: {commits(folder):.0f} commits/s"
+            if given.executor == "ray":
+                ray = alone(given.trials, given.slots)
+                line += f"; Ray alone, as many under way: {ray:.0f} tasks/s, {ray / rate:.1f} times as many"
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

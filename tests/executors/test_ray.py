@@ -2,17 +2,19 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from morphogen.estimators import Tabular
 from morphogen.estimators.toy import ToyTable
-from morphogen.executors import Inline, Ray
+from morphogen.executors import Inline, Ray, ray_task
 from morphogen.executors.ray import _Trial
 from morphogen.objective import Objective
 from morphogen.protocols import Context, Died, Executor, MorphogenError, Phase, Resources, Stop
@@ -121,6 +123,27 @@ def test_a_trial_that_keeps_its_time_limit_is_judged(executor):
     future = start(executor, trials.gives_seconds, 3, resources=Resources(seconds=60))
     drain(executor, [future])
     assert (None, 3.0) == (future.result().error, future.result().seconds)
+
+
+def test_a_worker_with_a_time_limit_that_is_killed_is_a_death(executor, tmp_path):
+    limit = Resources(seconds=60.0)
+    at_once = start(executor, trials.is_killed, signal.SIGKILL, resources=limit)
+    later = start(executor, trials.sleeps, folder=tmp_path, resources=limit)
+    process = pid(tmp_path)
+    executor.wait([at_once, later], 0.5)
+    os.kill(process, signal.SIGKILL)
+    drain(executor, [at_once, later])
+    assert [Died, Died] == [type(future.exception()) for future in (at_once, later)]
+
+
+def test_a_worker_reads_a_space_once():
+    architectures = [SPACE.sample(np.random.default_rng(seed)) for seed in range(2)]
+    sent = [
+        _Trial(None, b"", Proposal(a, {"epochs": 3}), Context(5), {}, pickle.dumps(SPACE)).task for a in architectures
+    ]
+    proposals = [ray_task.Task(*task).unpacked(None)[0] for task in sent]
+    assert [Proposal(a, {"epochs": 3}) for a in architectures] == proposals
+    assert proposals[0].architecture.space is proposals[1].architecture.space
 
 
 def test_cancelling_a_future_kills_its_worker(executor, tmp_path):
@@ -276,7 +299,7 @@ import json, sys, threading, time
 from pathlib import Path
 from ray import get_runtime_context
 from ray.cluster_utils import Cluster
-from morphogen.executors import Inline, Ray
+from morphogen.executors import Inline, Ray, ray_task
 from morphogen.objective import Objective
 from morphogen.protocols import Phase, Stop
 from morphogen.store import Memory
@@ -332,7 +355,7 @@ HEAD = """
 import json, sys, threading, time
 from pathlib import Path
 from morphogen import store as stores
-from morphogen.executors import Inline, Ray
+from morphogen.executors import Inline, Ray, ray_task
 from morphogen.objective import Objective
 from morphogen.protocols import Phase, Stop
 from morphogen.strategies import RandomSearch

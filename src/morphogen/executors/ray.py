@@ -11,13 +11,17 @@ import atexit
 import json
 import math
 import os
+import pickle
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass, replace
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, final
 
 from morphogen.executors import ray_task
@@ -31,8 +35,8 @@ __all__ = ["Ray"]
 
 TOLD_EVERY = 0.2
 """Seconds until what a trial logs is passed on."""
-KEPT = 4
-"""So many pickled estimators are kept: a phase has one, a cascade a few."""
+KEPT = 8
+"""So many pickled estimators and spaces are kept: a phase has one of each, a cascade a few."""
 AHEAD = 16
 """Quick trials that Ray has to choose from on this machine while all its workers are taken: it gives one to a worker that
 gets free 1.6 times as fast as it grants a place anew."""
@@ -74,10 +78,9 @@ class Ray:
         self._local = self._owns and address is None
         if self._owns:
             connect(self._ray, address, cpus or workers, workers)
-        self._judge = self._ray.remote(max_retries=0)(ray_task.judge)
-        self._judge_aloud = self._ray.remote(max_retries=0)(ray_task.judge_aloud)
+        self._judges: dict[tuple[float, ...], Any] = {}
         self._logged: deque[tuple[Callable[[float, Mapping[str, float]], None], float, Mapping[str, float]]] = deque()
-        self._kept: OrderedDict[int, tuple[Estimator, Any]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[Estimator | Space, Any]] = OrderedDict()
         self._possible: set[tuple[float, float]] = set()
         self._lock = threading.Lock()  # of _open: nothing is submitted to a loop that ends
         self._open = True
@@ -105,8 +108,9 @@ class Ray:
                 raise RuntimeError("the executor is closed; make a new one")
             needs = _needs(context)
             self._check_possible(needs)
-            packed = self._pack(estimator)
-            trial = _Trial(estimator, packed, proposal, context, needs)
+            packed, architecture = self._pack(estimator, SMALL), proposal.architecture
+            space = b"" if architecture is None else self._pack(architecture.space, math.inf)
+            trial = _Trial(estimator, packed, proposal, context, needs, space)
             return asyncio.run_coroutine_threadsafe(self._follow(trial), self._loop)
 
     def wait(self, futures: Collection[Future[Outcome]], timeout: float | None = None) -> set[Future[Outcome]]:
@@ -134,23 +138,22 @@ class Ray:
         if self._owns:
             self._ray.shutdown()
 
-    def _pack(self, estimator: Estimator) -> Any:
-        """The pickled estimator, or a reference by which a node fetches it once. Each trial unpickles a fresh one."""
-        if id(estimator) not in self._kept:
+    def _pack(self, sent: Estimator | Space, small: float) -> Any:
+        """What is pickled once for all its trials; where it is not small, a reference by which a node fetches it once."""
+        if id(sent) not in self._kept:
             try:
-                data = self._ray.cloudpickle.dumps(estimator)
+                data = self._ray.cloudpickle.dumps(sent)
             except Exception as error:  # whatever somebody's `__reduce__` can raise
                 raise MorphogenError(
-                    f"{type(estimator).__name__} cannot be sent to a worker process ({error}): define it without open "
+                    f"{type(sent).__name__} cannot be sent to a worker process ({error}): define it without open "
                     "files and locks, or use the executor `inline`"
                 ) from None
             # the object is kept, too: no other can have its id meanwhile
-            packed = data if len(data) <= SMALL else self._ray.put(data)
-            self._kept[id(estimator)] = estimator, packed
-        self._kept.move_to_end(id(estimator))
+            self._kept[id(sent)] = sent, data if len(data) <= small else self._ray.put(data)
+        self._kept.move_to_end(id(sent))
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        return self._kept[id(estimator)][1]
+        return self._kept[id(sent)][1]
 
     def _check_possible(self, needs: Mapping[str, float]) -> None:
         """Refuse what Ray would wait for without a word."""
@@ -173,45 +176,65 @@ class Ray:
             runner.run(self._ended.wait())
 
     async def _follow(self, trial: _Trial) -> Outcome:
-        aloud = trial.context.resources.seconds is not None or trial.context.log is not Context(0).log
         # what Ray queues, it starts in a worker that it has already; but a deadline is sent as the seconds that are left
-        async with self._slots if aloud or trial.context.deadline is not None else self._queue:
-            judge = self._judge_aloud if aloud else self._judge
-            options: dict[str, Any] = {**trial.needs, "resources": {PLACE: 1} if self._local else None}
-            if aloud:
-                options["num_returns"] = "streaming"
+        async with self._queue if trial.context.deadline is None else self._slots:
             try:  # one argument of bytes: Ray would look through each of several, which takes it longer than the rest
-                task = self._ray.cloudpickle.dumps(trial.task)
+                task = pickle.dumps(tuple(trial.task))
             except Exception as error:  # whatever somebody's `__reduce__` can raise
                 raise MorphogenError(f"the proposal cannot be sent to a worker process: {error}") from None
-            running = judge.options(**options).remote(trial.packed, task)
+            running = self._judge(trial).remote(trial.packed, task)
             try:
-                return await (self._hear(trial, running) if aloud else trial.hear(running))
+                return await (self._hear(trial, running) if trial.aloud else trial.hear(running))
             except asyncio.CancelledError:
                 self._ray.cancel(running, force=True)
                 raise
             except self._ray.exceptions.RayError as error:
                 raise self._explain(error) from None
 
+    def _judge(self, trial: _Trial) -> Any:
+        """The task of Ray that judges it."""
+        key = trial.aloud, *trial.needs.values()
+        if key not in self._judges:
+            task = self._ray.remote(max_retries=0)(ray_task.judge_aloud if trial.aloud else ray_task.judge)
+            options: dict[str, Any] = {**trial.needs, "resources": {PLACE: 1} if self._local else None}
+            if trial.aloud:
+                options["num_returns"] = "streaming"
+            self._judges[key] = task.options(**options)
+        return self._judges[key]
+
     async def _hear(self, trial: _Trial, said: Any) -> Outcome:
         """Follow a trial that says what it does."""
         seconds = trial.context.resources.seconds
         recorder = Recorder(lambda step, metrics: self._logged.append((trial.context.log, step, metrics)))
-        await (await anext(said))  # it says when it starts: before that, no time counts
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout(seconds):
-                async for line in said:
-                    body = json.loads(await line)
-                    if "outcome" in body:
-                        return trial.read(body["outcome"])
-                    step, metrics = body["log"]
-                    recorder(float(step), {name: float(value) for name, value in metrics.items()})
-        except TimeoutError:
-            self._ray.cancel(said, force=True)
-            error = f"time limit: not done after {seconds:g} s"
-            return Outcome(error=error, seconds=time.monotonic() - started, curves=recorder.curves)
+        patience = TOLD_EVERY if seconds is None else min(seconds, TOLD_EVERY)
+        async with aclosing(self._lines(said, patience)) as lines:
+            await anext(lines)  # it says when it starts: before that, no time counts
+            started = time.monotonic()
+            try:
+                async with asyncio.timeout(seconds):
+                    async for line in lines:
+                        body = json.loads(line)
+                        if "outcome" in body:
+                            return trial.read(body["outcome"])
+                        step, metrics = body["log"]
+                        recorder(float(step), {name: float(value) for name, value in metrics.items()})
+            except TimeoutError:
+                self._ray.cancel(said, force=True)
+                error = f"time limit: not done after {seconds:g} s"
+                return Outcome(error=error, seconds=time.monotonic() - started, curves=recorder.curves)
         raise Died("the worker ended without a result")
+
+    async def _lines(self, said: Any, patience: float) -> AsyncGenerator[str, None]:
+        """What a trial says; as it comes, where it is not over within so many seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await said.completed()
+        except TimeoutError:
+            async for line in said:
+                yield await line
+        else:  # all is there: to wait for line after line takes Ray longer than the trial
+            for line in self._ray.get(list(said)):
+                yield line
 
     def _explain(self, error: Exception) -> MorphogenError:
         known = self._ray.exceptions
@@ -234,19 +257,32 @@ class _Trial:
     proposal: Proposal
     context: Context
     needs: Mapping[str, float]
+    space: bytes
+
+    @property
+    def aloud(self) -> bool:
+        """Whether it is followed while it runs."""
+        return self.context.resources.seconds is not None or self.context.log is not Context(0).log
 
     @property
     def task(self) -> ray_task.Task:
         """What a worker is sent beside the estimator."""
-        context = self.context
+        asked, context, limits = self.proposal, self.context, self.context.resources
         folder, warm = (None if path is None else path.absolute() for path in (context.folder, context.warm_start))
-        left = None if context.deadline is None else context.deadline - time.monotonic()
-        device = "cuda:0" if context.device.startswith("cuda") else context.device  # a worker sees no other
-        plain = replace(
-            context, log=Context(0).log, folder=folder, warm_start=warm, deadline=None, device=device
-        )  # who listens to the log stays here
-        seen = None if folder is None else next(str(parent) for parent in (folder, *folder.parents) if parent.is_dir())
-        return ray_task.Task(self.proposal, plain, left, seen)
+        return ray_task.Task(
+            self.space,
+            None if asked.architecture is None else asked.architecture.code,
+            (asked.fidelity, asked.warm_start, asked.origin),
+            (
+                context.seed,
+                None if folder is None else str(folder),
+                None if warm is None else str(warm),
+                "cuda:0" if context.device.startswith("cuda") else context.device,  # a worker sees no other
+            ),
+            (limits.seconds, limits.memory_mb, limits.cpus, limits.gpus),
+            None if context.deadline is None else context.deadline - time.monotonic(),
+            None if folder is None else _there(folder.parent),
+        )
 
     async def hear(self, running: Any) -> Outcome:
         """Wait for one that says nothing on its way."""
@@ -265,3 +301,9 @@ class _Trial:
 def _needs(context: Context) -> dict[str, float]:
     gpus = context.resources.gpus or float(context.device.startswith("cuda"))
     return {"num_cpus": context.resources.cpus, "num_gpus": gpus}
+
+
+@lru_cache
+def _there(folder: Path) -> str:
+    """The folder, or the nearest above it that is there."""
+    return next(str(found) for found in (folder, *folder.parents) if found.is_dir())

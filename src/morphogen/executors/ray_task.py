@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple, final
@@ -19,8 +20,9 @@ from morphogen.executors.attempt import attempt
 from morphogen.executors.output import Output
 from morphogen.executors.running import LOG_NAME
 from morphogen.executors.worker import limited_memory
-from morphogen.protocols import Context, Estimator, MorphogenError
-from morphogen.trial import Outcome, Proposal
+from morphogen.protocols import Context, Estimator, MorphogenError, Resources
+from morphogen.space import Architecture, Space
+from morphogen.trial import Fidelity, Outcome, Proposal
 
 __all__ = ["Task", "judge", "judge_aloud"]
 
@@ -29,19 +31,40 @@ Log = Callable[[float, Mapping[str, float]], None]
 
 @final
 class Task(NamedTuple):
-    """What a worker is sent beside the estimator.
+    """What a worker is sent beside the estimator: plain values, since pickled objects take twenty times as long.
 
     Args:
-        proposal: To be judged.
-        context: Without a log and without a deadline.
+        space: Pickled, of the architecture; a worker reads it once.
+        code: Of the architecture; None: the whole space.
+        proposal: The rest of the proposal.
+        context: What comes first in the context, up to the limits; folders as text.
+        resources: The limits.
         left: Seconds until its deadline; nodes differ in their clocks.
         seen: A folder that this node has to see.
     """
 
-    proposal: Proposal
-    context: Context
+    space: bytes
+    code: bytes | None
+    proposal: tuple[Fidelity, int | None, Mapping[str, Any]]
+    context: tuple[int, str | None, str | None, str]
+    resources: tuple[float | None, float | None, float, float]
     left: float | None
     seen: str | None
+
+    def unpacked(self, log: Log | None) -> tuple[Proposal, Context]:
+        """What the driver had, with another log."""
+        architecture = None if self.code is None else Architecture(_space(self.space), self.code)
+        seed, folder, warm, device = self.context
+        context = Context(
+            seed,
+            None if folder is None else Path(folder),
+            None if warm is None else Path(warm),
+            device,
+            Resources(*self.resources),
+            log or Context(0).log,
+            None if self.left is None else time.monotonic() + self.left,
+        )
+        return Proposal(architecture, *self.proposal), context
 
 
 def judge(estimator: bytes, task: bytes, log: Log | None = None) -> str:
@@ -49,19 +72,18 @@ def judge(estimator: bytes, task: bytes, log: Log | None = None) -> str:
 
     Args:
         estimator: Pickled.
-        task: A pickled `Task`.
+        task: A pickled `Task`, as a tuple.
         log: Of its context.
 
     Raises:
         MorphogenError: The folder is not there.
     """
-    proposal, context, left, seen = _unpickled(task)
-    if seen is not None and not Path(seen).is_dir():
+    sent = Task(*_unpickled(task))
+    if sent.seen is not None and not Path(sent.seen).is_dir():
         raise MorphogenError(
-            f"{os.uname().nodename} has no folder {seen}: put the run on a file system that all nodes share"
+            f"{os.uname().nodename} has no folder {sent.seen}: put the run on a file system that all nodes share"
         )
-    deadline = None if left is None else time.monotonic() + left
-    context = replace(context, log=log or context.log, deadline=deadline)
+    proposal, context = sent.unpacked(log)
     output = Output(None if context.folder is None else context.folder / LOG_NAME)
     printed, memory = _Printed(output), limited_memory(context.resources.memory_mb)
     with closing(output), redirect_stdout(printed), redirect_stderr(printed), memory:
@@ -91,6 +113,12 @@ def _unpickled(data: bytes) -> Any:
     from ray import cloudpickle
 
     return cloudpickle.loads(data)  # from the driver
+
+
+@lru_cache(maxsize=4)
+def _space(data: bytes) -> Space:
+    space: Space = _unpickled(data)
+    return space
 
 
 @final
