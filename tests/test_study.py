@@ -52,7 +52,7 @@ def test_ids_count_on_from_phase_to_phase_and_a_phase_sees_what_earlier_ones_tol
     assert [5] == seen
 
 
-def test_no_trial_that_took_a_second_is_told_before_it_is_in_the_store() -> None:
+def test_no_trial_is_told_before_it_is_in_the_store() -> None:
     store = Memory()
 
     class Checking:
@@ -95,27 +95,6 @@ def test_proposals_that_follow_one_another_are_made_durable_together_and_before_
     assert "asked asked" in commits
     assert commits.count("asked") <= 2
     assert {e.trial for e in begun} == set(range(12)) == {e.trial for e in finished}
-
-
-@pytest.mark.parametrize("order", ["logical", "finish"])
-def test_a_quick_outcome_shares_the_commit_of_what_follows_from_it_and_is_durable_before_that_runs(order) -> None:
-    commits: list[str] = []
-
-    class Counting(Memory):
-        def append(self, events):
-            super().append(events)
-            commits.append(" ".join(e.kind for e in events))
-
-    class Checking(Inline):
-        def submit(self, estimator, proposal, context):
-            assert [t.id for t in s.told] == [e.trial for e in store.events() if e.kind == "finished"]
-            return super().submit(estimator, proposal, context)
-
-    store = Counting()
-    s = Study(SPACE, store, Checking(), [Objective("loss")], slots=2, order=order)
-    quick = Calls(lambda proposal, context: Outcome({"loss": 0.5}, seconds=1e-3))
-    s.run([Phase("search", lambda told: (RandomSearch(SPACE), quick), lambda told: Stop(trials=5))])
-    assert ["asked asked", *["finished asked"] * 3, "finished", "finished"] == commits
 
 
 def test_pending_trials_hide_outcomes_that_are_there_but_not_told() -> None:

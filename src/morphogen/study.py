@@ -56,9 +56,6 @@ GRACE = 2.0
 MANY = 50_000
 """Trials of a record that is long."""
 
-QUICK = 1.0
-"""Seconds of a trial whose outcome shares the commit of the proposals that follow it: soon judged again, if that is lost."""
-
 MAX_DEATHS = 3
 """A trial whose worker died so often is a failed trial: it is likely to be what kills them."""
 
@@ -113,7 +110,6 @@ class Study:
         self._family: int | None = None
         self._deaths: dict[int, int] = {}
         self._running: dict[Future[Outcome], tuple[int, Estimator]] = {}
-        self._brought: list[Event] = []  # not durable yet; nothing is waited for meanwhile
         self._recorded: defaultdict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._before = 0.0
         self._generators = Generators(self.seed)
@@ -283,7 +279,6 @@ class Study:
 
     def _collect(self, times: _Times) -> bool:
         """Wait for workers; record what they bring. False where time ran out: what still runs is given up."""
-        self._record(())
         timeout = None if times.over is None else max(0.0, times.over - self.elapsed)
         done = self.executor.wait(self._running.keys(), timeout)
         if not done and self._late(times.over):
@@ -291,13 +286,12 @@ class Study:
                 future.cancel()
             self._running.clear()
             return False
-        events, quick = list[Event](), True
+        events: list[Event] = []
         again: list[tuple[Estimator, int]] = []
         for future in sorted(done, key=lambda f: self._running[f][0]):
             id, estimator = self._running.pop(future)
             error = future.exception()
             if isinstance(error, Died):
-                quick = False
                 self._deaths[id] = self._deaths.get(id, 0) + 1
                 events.append(Event("died", id, {"reason": str(error)}))
                 if self._deaths[id] < MAX_DEATHS:
@@ -308,10 +302,7 @@ class Study:
                 outcome = future.result()
             self._finish(id, outcome)
             events.append(Event("finished", id, outcome.json))
-            quick = quick and outcome.seconds < QUICK
-        self._brought += events
-        if not quick:
-            self._record(())
+        self._record(events)
         for estimator, id in again:
             self._submit(estimator, self.trials[id], times)
         return True
@@ -368,12 +359,10 @@ class Study:
     # --- the record -----------------------------------------------------------------------------------------------
 
     def _record(self, events: Sequence[Event]) -> None:
-        """Make durable what was brought, and these, in one commit."""
-        at = round(self.elapsed, 3)
-        events = [Event(e.kind, e.trial, {**e.body, "at": at}) for e in (*self._brought, *events)]
         if not events:
             return
-        self._brought = []
+        at = round(self.elapsed, 3)
+        events = [Event(e.kind, e.trial, {**e.body, "at": at}) for e in events]
         self.store.append(events)
         if self.observer is not None:
             for event in events:
