@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import heapq
 import time
-from bisect import insort
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -41,6 +40,7 @@ from morphogen.randomness import Generators
 from morphogen.record import Readable, outcome_of, trial_of
 from morphogen.space import Space
 from morphogen.trial import Outcome, Trial
+from morphogen.trial_folders import TrialFolders
 
 __all__ = ["ASK", "MAX_DEATHS", "TELL", "TRIAL", "Study"]
 
@@ -105,16 +105,12 @@ class Study:
         self.stopped_early: set[str] = set()  # phases that a deadline ended
         self._outcomes: dict[int, Outcome] = {}
         self._arrived: deque[int] = deque()  # finished and not told, in the order of arrival
-        self._superseded: set[int] = set()  # their checkpoints go as soon as nothing needs them
-        self._siblings: set[int] = set()  # theirs, when the newest trial begins with another one's than `_family`'s
-        self._family: int | None = None
         self._deaths: dict[int, int] = {}
         self._running: dict[Future[Outcome], tuple[int, Estimator]] = {}
         self._recorded: defaultdict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._before = 0.0
         self._generators = Generators(self.seed)
-        # of trials: what is there, or may be. To ask the disk for every trial of a long record takes half as long as the rest
-        self._folders = set() if self.folder is None else _numbered(self.folder / "trials")
+        self.folders = TrialFolders(None if self.folder is None else self.folder / "trials")
         collects = gc.isenabled()
         gc.disable()  # nothing of it is garbage, and looking for some takes a fifth of the time
         try:
@@ -148,7 +144,6 @@ class Study:
         told: list[Trial] = []
         pending: dict[int, Trial] = {}
         clock: list[tuple[float, int]] = []
-        best: list[Trial] = []
         now, asked, seconds = 0.0, 0, 0.0
         begun: list[Trial] = []
         fresh: list[tuple[Trial, int]] = []
@@ -183,7 +178,7 @@ class Study:
             self.told.append(trial)
             times = _Times.of(stop)
             strategy.tell(trial, self._generators(id, TELL))
-            self._tidy(trial, pending.values(), best, phase.keep)
+            self.folders.tell(trial, self.trials, pending.values(), phase.keep)
         return told
 
     # --- asking ---------------------------------------------------------------------------------------------------
@@ -226,7 +221,6 @@ class Study:
             self._submit(estimator, trial, times)
 
     def _submit(self, estimator: Estimator, trial: Trial, times: _Times) -> None:
-        self._folders.add(trial.id)
         future = self.executor.submit(estimator, trial.proposal, self._context(trial, times))
         self._running[future] = trial.id, estimator
 
@@ -237,17 +231,13 @@ class Study:
         warm = trial.proposal.warm_start
         context = Context(
             seed=int(self._generators(first.id, TRIAL).integers(2**31)),
-            folder=self.trial_folder(trial.id),
-            warm_start=None if warm is None else self.trial_folder(warm),
+            folder=self.folders.begin(trial.id),
+            warm_start=None if warm is None else self.folders.of(warm),
             device=self.device,
             resources=self.resources,
             deadline=None if times.cut is None else self._started - self._before + times.cut - GRACE,
         )
         return context if self.listener is None else replace(context, log=partial(self.listener, trial.id))
-
-    def trial_folder(self, id: int) -> Path | None:
-        """The folder of a trial; None where the study keeps nothing."""
-        return None if self.folder is None else self.folder / "trials" / str(id)
 
     # --- finishing ------------------------------------------------------------------------------------------------
 
@@ -315,47 +305,6 @@ class Study:
     def _late(self, until: float | None) -> bool:
         return until is not None and self.elapsed >= until
 
-    def _tidy(self, trial: Trial, pending: Iterable[Trial], best: list[Trial], keep: int) -> None:
-        """Drop the checkpoints that nothing will go on from: of a continued trial, and of all but the best few.
-
-        What the newest trial or one that is not told yet begins with is kept, however many are better by now: those that
-        are asked one after another often begin with the same. So is what begins with the same as the newest: the next may
-        begin with one of them.
-        """
-        if self.folder is None:
-            return
-        before = trial.proposal.warm_start
-        if (
-            before is not None
-            and self.trials[before].proposal.fidelity  # else it competes with the best
-            and any((self.folder / "trials" / str(trial.id)).glob("*.pt"))
-        ):
-            self._superseded.add(before)
-        family = self.trials[-1].proposal.warm_start
-        if family != self._family:
-            self._superseded |= self._siblings
-            self._family, self._siblings = family, set()
-        if not trial.proposal.fidelity:  # a lower rung may still be promoted
-            worse: Trial | None = trial
-            if len(best) < keep or (best and _rank(trial) < _rank(best[-1])):
-                insort(best, trial, key=_rank)
-                worse = best.pop() if len(best) > keep else None
-            if worse is not None and worse.id in self._folders:
-                sibling = family is not None and worse.proposal.warm_start == family
-                (self._siblings if sibling else self._superseded).add(worse.id)
-        if self._superseded:
-            needed = {t.proposal.warm_start for t in (*pending, self.trials[-1])}
-            for id in self._superseded - needed:
-                self._drop(id)
-            self._superseded &= needed
-
-    def _drop(self, id: int) -> None:
-        if id in self._folders and (folder := self.trial_folder(id)) is not None:
-            for pattern in ("*.pt", "*.safetensors"):
-                for file in folder.glob(pattern):
-                    file.unlink(missing_ok=True)
-            self._folders.remove(id)
-
     # --- the record -----------------------------------------------------------------------------------------------
 
     def _record(self, events: Sequence[Event]) -> None:
@@ -397,10 +346,6 @@ def _kept(trials: int) -> Iterator[None]:
         gc.unfreeze()
 
 
-def _rank(trial: Trial) -> tuple[float, tuple[float, ...], int]:
-    return trial.violation, trial.losses, trial.id
-
-
 @final
 class _Times(NamedTuple):
     """Of a phase, as `elapsed` of the study."""
@@ -415,7 +360,3 @@ class _Times(NamedTuple):
         """Those of a stop; `waiting`: for the first trial, which may be cut short where all the time is too short for it."""
         over = stop.first if waiting else stop.until
         return _Times(over, stop.until if stop.partial else over if waiting else None)
-
-
-def _numbered(folder: Path) -> set[int]:
-    return {int(path.name) for path in folder.iterdir() if path.name.isdecimal()} if folder.is_dir() else set()
