@@ -36,7 +36,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from morphogen.catalog import component
-from morphogen.runs.assembly import table as find_table
+from morphogen.runs.tables import table as find_table
 from morphogen.space import Architecture, Choice, Cost, Limit, Space, When
 from morphogen.strategies.deduplicated import Deduplicated
 from morphogen.trial import Outcome, Proposal, Trial

@@ -22,7 +22,7 @@ import numpy as np
 import morphogen
 from morphogen.methods.phases import RANDOM, SEARCH, TEST
 from morphogen.protocols import MorphogenError
-from morphogen.runs.run import read
+from morphogen.runs.reading import read
 from morphogen.training.data import data as find_data
 
 BATCH = 16

@@ -70,6 +70,7 @@ def search(
     """Search, retrain the finalists, export the winner, and say whether it was worth it."""
     from morphogen import config as configuration
     from morphogen.runs import run, torchrun
+    from morphogen.runs.folder import new_folder
 
     flags = {
         "space": space, "data": data, "table": table, "strategy": strategy, "trials": trials, "budget": budget, "workers": workers,
@@ -85,9 +86,7 @@ def search(
         parsed = configuration.parse(values, str(config) if config is not None else "search")
         _run(
             parsed,
-            lambda: (
-                torchrun.begun(parsed, out) or run.create(parsed, out if out is not None else run.new_folder(parsed))
-            ),
+            lambda: torchrun.begun(parsed, out) or run.create(parsed, out if out is not None else new_folder(parsed)),
             as_json,
         )
 
@@ -99,10 +98,10 @@ def resume(
     as_json: Json = False,
 ) -> None:
     """Go on with a run where it stopped, however it stopped."""
-    from morphogen.runs import run
+    from morphogen.runs.folder import read_config
 
     with failures():
-        config = run.read_config(folder)
+        config = read_config(folder)
         if workers is not None:
             config = config.model_copy(update={"workers": workers})
         _run(config, lambda: folder, as_json)

@@ -29,7 +29,7 @@ def phases_of():
     """The phases of a run's trials, in order; none may have failed."""
 
     def phases(result, **objects):
-        from morphogen.runs.run import read
+        from morphogen.runs.reading import read
 
         _, _, told = read(result.folder, **objects)
         assert [] == [t.outcome.error for t in told if t.failed]

@@ -15,6 +15,8 @@ from morphogen import config as configuration
 from morphogen.estimators.toy import ToyTable, toy_space
 from morphogen.protocols import MorphogenError
 from morphogen.runs import earlier, run
+from morphogen.runs.assembly import assemble
+from morphogen.runs.reading import read
 from morphogen.space import Space
 from morphogen.strategies import RandomSearch
 from morphogen.trial import Proposal, Trial
@@ -48,9 +50,9 @@ class OnPolicy(Listening):
 
 def searched(folder: Path, **settings: Any) -> list[Trial]:
     config = configuration.parse({**SETTINGS, "strategy": "regularized-evolution", **settings}, "test")
-    parts = run.assemble(config)
+    parts = assemble(config)
     run.proceed(run.create(config, folder), config, parts)
-    return [t for t in run.read(folder)[2] if t.phase == "search"]
+    return [t for t in read(folder)[2] if t.phase == "search"]
 
 
 def test_seed_architectures_are_tried_first_and_told_to_the_strategy() -> None:
@@ -101,12 +103,12 @@ def test_a_run_keeps_what_it_was_told_of(tmp_path: Path) -> None:
     searched(tmp_path / "one", trials=20, seed=1)
     expected = searched(tmp_path / "two", trials=8, from_run=str(tmp_path / "one"))
     shutil.rmtree(tmp_path / "one")
-    assert expected == [t for t in run.read(tmp_path / "two")[2] if t.phase == "search"]
+    assert expected == [t for t in read(tmp_path / "two")[2] if t.phase == "search"]
     # as if killed after its first trials: the record is begun again, the rest is the same
     for record in (tmp_path / "two").glob("trials.sqlite*"):
         record.unlink()
     morphogen.resume(tmp_path / "two")
-    assert expected == [t for t in run.read(tmp_path / "two")[2] if t.phase == "search"]
+    assert expected == [t for t in read(tmp_path / "two")[2] if t.phase == "search"]
     (tmp_path / "two" / earlier.EARLIER).unlink()
     with pytest.raises(MorphogenError, match="gone or damaged"):
         morphogen.resume(tmp_path / "two")

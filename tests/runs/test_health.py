@@ -16,6 +16,7 @@ from morphogen.executors import Inline
 from morphogen.protocols import MorphogenError
 from morphogen.runs import run
 from morphogen.runs.assembly import assemble
+from morphogen.runs.folder import RECORD
 from morphogen.runs.health import health
 from morphogen.spaces.darts import darts
 from morphogen.store import open as open_store
@@ -41,7 +42,7 @@ def begin(folder: Path, strategy: str, die_at: int | None = None, **options: Any
     )
     run.create(config, folder)
     parts = assemble(config)
-    store = open_store(folder / run.RECORD)
+    store = open_store(folder / RECORD)
     study = Study(parts.space, store, Inline(), parts.objectives, folder=folder, seed=config.seed, slots=1)
 
     def die(trial: int, epoch: float, metrics: object) -> None:
@@ -165,13 +166,13 @@ def test_what_cannot_be_asked_is_one_line(of_darts: Path, tmp_path: Path) -> Non
 
 def test_a_run_without_a_supernet_is_said(tmp_path: Path) -> None:
     run.create(configuration.parse({"table": "toy", "strategy": "random-search"}, "test"), tmp_path / "run")
-    open_store(tmp_path / "run" / run.RECORD).close()
+    open_store(tmp_path / "run" / RECORD).close()
     refused = morphogen("health", tmp_path / "run", ok=1)
     assert "has no supernet: random-search judges every architecture on its own" in refused.stderr
 
 
 def test_a_run_that_has_not_begun_is_said(tmp_path: Path) -> None:
     run.create(configuration.parse({**SETTINGS, "strategy": "darts"}, "test"), tmp_path / "run")
-    open_store(tmp_path / "run" / run.RECORD).close()
+    open_store(tmp_path / "run" / RECORD).close()
     with pytest.raises(MorphogenError, match="has not begun its supernet yet"):
         health(tmp_path / "run")

@@ -18,6 +18,7 @@ from morphogen import config as configuration
 from morphogen.executors import Inline
 from morphogen.runs import run, torchrun
 from morphogen.runs.assembly import assemble
+from morphogen.runs.folder import read_config
 from morphogen.store import Memory
 from morphogen.study import Study
 from morphogen.training import checkpoint
@@ -146,7 +147,7 @@ def test_two_processes_learn_what_one_learns_where_the_mathematics_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(straight.parent))
-    parts = assemble(run.read_config(straight))
+    parts = assemble(read_config(straight))
     study = Study(parts.space, Memory(), Inline(), parts.objectives, folder=tmp_path, slots=1)
     (trial,) = study.run_phase(parts.phases[0])
     assert trial.outcome is not None

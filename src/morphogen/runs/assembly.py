@@ -18,13 +18,12 @@ from morphogen.protocols import Executor, Phase
 from morphogen.runs import earlier, nameless
 from morphogen.runs.judging import judged
 from morphogen.runs.strategies import strategy_maker
-from morphogen.runs.tables import table
 from morphogen.space import Space
 
 if TYPE_CHECKING:
     from morphogen.training.data import Data
 
-__all__ = ["Parts", "assemble", "table"]
+__all__ = ["Parts", "assemble"]
 
 
 @final

@@ -16,7 +16,6 @@ from morphogen.runs.assembly import Parts, assemble
 from morphogen.runs.folder import CONFIG, RECORD, check_name, new_folder, read_config, where
 from morphogen.runs.nameless import nameless
 from morphogen.runs.ranking import Ranking
-from morphogen.runs.reading import read
 from morphogen.runs.rehearsal import Rehearsal
 from morphogen.runs.tally import Tally
 from morphogen.space import Space
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from morphogen.runs.conclusion import Result
     from morphogen.training.data import Data
 
-__all__ = ["CONFIG", "RECORD", "Watcher", "create", "new_folder", "proceed", "read", "read_config", "resume", "search"]
+__all__ = ["Watcher", "create", "proceed", "resume", "search"]
 
 Watcher = Callable[[Study, Event | None], None]
 """Called with the study once it stands (None), with every event when it is durable, and when all phases are over (None)."""
