@@ -15,7 +15,7 @@ import pytest
 from morphogen.estimators import Tabular
 from morphogen.estimators.toy import ToyTable
 from morphogen.executors import Inline, Ray, ray_task
-from morphogen.executors.ray import _Trial
+from morphogen.executors.ray import _Packed, _Trial
 from morphogen.objective import Objective
 from morphogen.protocols import Context, Died, Executor, MorphogenError, Phase, Resources, Stop
 from morphogen.store import Memory
@@ -139,7 +139,8 @@ def test_a_worker_with_a_time_limit_that_is_killed_is_a_death(executor, tmp_path
 def test_a_worker_reads_a_space_once():
     architectures = [SPACE.sample(np.random.default_rng(seed)) for seed in range(2)]
     sent = [
-        _Trial(None, b"", Proposal(a, {"epochs": 3}), Context(5), {}, pickle.dumps(SPACE)).task for a in architectures
+        _Trial(None, _Packed(b""), Proposal(a, {"epochs": 3}), Context(5), {}, pickle.dumps(SPACE)).task
+        for a in architectures
     ]
     proposals = [ray_task.Task(*task).unpacked(None)[0] for task in sent]
     assert [Proposal(a, {"epochs": 3}) for a in architectures] == proposals
@@ -213,14 +214,44 @@ def test_what_no_node_has_is_refused_and_not_waited_for(executor):
         start(executor, trials.finds, device="cuda")
 
 
-def test_a_node_that_does_not_see_the_run_folder_stops_the_run(executor, tmp_path, monkeypatch):
+def leaves_files(proposal, context):
+    """Says what it began with."""
+    began = {
+        path.name: path.read_text() for folder in (context.warm_start, context.folder) for path in folder.glob("*")
+    }
+    context.folder.mkdir(parents=True, exist_ok=True)
+    (context.folder / "checkpoint.pt").write_text("new")
+    print(f"{began} in {context.folder}")
+    context.log(1, {"loss": 2.0})
+    return Outcome({"loss": 1.0})
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+def test_a_node_that_does_not_see_the_run_folder_sends_back_what_a_trial_left(executor, tmp_path, monkeypatch, seconds):
     task = _Trial.task.fget
-    monkeypatch.setattr(_Trial, "task", property(lambda trial: task(trial)._replace(seen=str(tmp_path / "elsewhere"))))
-    future = start(executor, trials.finds, folder=tmp_path)
+    elsewhere = str(tmp_path / "elsewhere"), "another token"
+    monkeypatch.setattr(_Trial, "task", property(lambda trial: task(trial)._replace(seen=elsewhere)))
+    for id, name in enumerate(("weights.safetensors", "before.txt")):
+        (tmp_path / str(id)).mkdir()
+        (tmp_path / str(id) / name).write_text("old")
+    limit = Resources(seconds=seconds)
+    future = start(executor, leaves_files, folder=tmp_path / "1", warm_start=tmp_path / "0", resources=limit)
     drain(executor, [future])
-    assert isinstance(future.exception(), MorphogenError)
-    assert not isinstance(future.exception(), Died)
-    assert "put the run on a file system that all nodes share" in str(future.exception())
+    assert {"loss": 1.0} == future.result().metrics
+    assert {"loss": [(1.0, 2.0)]} == future.result().curves
+    assert "new" == (tmp_path / "1" / "checkpoint.pt").read_text()
+    began, _, where = (tmp_path / "1" / "log.txt").read_text().strip().partition(" in ")
+    assert "{'weights.safetensors': 'old', 'before.txt': 'old'}" == began
+    assert not where.startswith(str(tmp_path))
+    assert not Path(where).exists()
+
+
+def test_a_node_that_sees_the_run_folder_is_sent_nothing(executor, tmp_path):
+    (tmp_path / "0").mkdir()
+    future = start(executor, leaves_files, folder=tmp_path / "1", warm_start=tmp_path / "0")
+    drain(executor, [future])
+    assert f"{{}} in {tmp_path / '1'}\n" == (tmp_path / "1" / "log.txt").read_text()
+    assert not executor._carrier.carries
 
 
 class Sending:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import io
 import json
 import math
 import os
 import pickle
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from morphogen.executors import ray_task
+from morphogen.executors.carrying import Carrier, Sent, digest, token, unpack
 from morphogen.executors.curves import Recorder
 from morphogen.executors.ray_cluster import PLACE, check_address, connect, import_ray
 from morphogen.protocols import Context, Died, Estimator, MorphogenError
@@ -48,9 +50,10 @@ SMALL = 50_000
 class Ray:
     """Runs each trial as a task of Ray, in a worker process that is used again for the next.
 
-    The trial's folder must mean the same on every node: put the run on a shared file system. What a trial prints from
-    Python is in `log.txt` of its folder. Cancelling a future kills its worker. An estimator is pickled once: changing it later has
-    no effect.
+    A node that does not see the run folder judges in a temporary one: what a trial begins with is sent there, and what
+    it leaves is back in the run folder before its outcome is told. Likewise with data that the driver maps. What a trial
+    prints from Python is in `log.txt` of its folder. Cancelling a future kills its worker. An estimator is pickled once:
+    changing it later has no effect.
 
     A trial whose device is a GPU gets one, or the fraction in `resources.gpus`, and sees no other.
 
@@ -80,7 +83,8 @@ class Ray:
             connect(self._ray, address, cpus or workers, workers)
         self._judges: dict[tuple[float, ...], Any] = {}
         self._logged: deque[tuple[Callable[[float, Mapping[str, float]], None], float, Mapping[str, float]]] = deque()
-        self._kept: OrderedDict[int, tuple[Estimator | Space, Any]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[Estimator | Space, _Packed]] = OrderedDict()
+        self._carrier = Carrier(self._ray.put)
         self._possible: set[tuple[float, float]] = set()
         self._lock = threading.Lock()  # of _open: nothing is submitted to a loop that ends
         self._open = True
@@ -109,8 +113,9 @@ class Ray:
             needs = _needs(context)
             self._check_possible(needs)
             packed, architecture = self._pack(estimator, SMALL), proposal.architecture
-            space = b"" if architecture is None else self._pack(architecture.space, math.inf)
-            trial = _Trial(estimator, packed, proposal, context, needs, space)
+            space = b"" if architecture is None else self._pack(architecture.space, math.inf).sent
+            seen = None if self._local or context.folder is None else context.folder.parent.absolute()
+            trial = _Trial(estimator, packed, proposal, context, needs, space, seen)
             return asyncio.run_coroutine_threadsafe(self._follow(trial), self._loop)
 
     def wait(self, futures: Collection[Future[Outcome]], timeout: float | None = None) -> set[Future[Outcome]]:
@@ -138,18 +143,18 @@ class Ray:
         if self._owns:
             self._ray.shutdown()
 
-    def _pack(self, sent: Estimator | Space, small: float) -> Any:
+    def _pack(self, sent: Estimator | Space, small: float) -> _Packed:
         """What is pickled once for all its trials; where it is not small, a reference by which a node fetches it once."""
         if id(sent) not in self._kept:
             try:
-                data = self._ray.cloudpickle.dumps(sent)
+                data, mapped = _dump(self._ray.cloudpickle, sent)
             except Exception as error:  # whatever somebody's `__reduce__` can raise
                 raise MorphogenError(
                     f"{type(sent).__name__} cannot be sent to a worker process ({error}): define it without open "
                     "files and locks, or use the executor `inline`"
                 ) from None
             # the object is kept, too: no other can have its id meanwhile
-            self._kept[id(sent)] = sent, data if len(data) <= small else self._ray.put(data)
+            self._kept[id(sent)] = sent, _Packed(data if len(data) <= small else self._ray.put(data), mapped)
         self._kept.move_to_end(id(sent))
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -178,18 +183,31 @@ class Ray:
     async def _follow(self, trial: _Trial) -> Outcome:
         # what Ray queues, it starts in a worker that it has already; but a deadline is sent as the seconds that are left
         async with self._queue if trial.context.deadline is None else self._slots:
-            try:  # one argument of bytes: Ray would look through each of several, which takes it longer than the rest
-                task = pickle.dumps(tuple(trial.task))
-            except Exception as error:  # whatever somebody's `__reduce__` can raise
-                raise MorphogenError(f"the proposal cannot be sent to a worker process: {error}") from None
-            running = self._judge(trial).remote(trial.packed, task)
-            try:
-                return await (self._hear(trial, running) if trial.aloud else trial.hear(running))
-            except asyncio.CancelledError:
-                self._ray.cancel(running, force=True)
-                raise
-            except self._ray.exceptions.RayError as error:
-                raise self._explain(error) from None
+            while True:
+                sent = None
+                if self._carrier.carries:
+                    sent = await asyncio.to_thread(self._carrier.sent, *trial.folders, trial.packed.mapped)
+                outcome = await self._run(trial, sent)
+                if isinstance(outcome, Outcome):
+                    return outcome
+                # at most once for each kind: what was sent is not asked for
+                self._carrier.unseen(outcome)
+
+    async def _run(self, trial: _Trial, sent: Sent | None) -> Outcome | Sequence[str]:
+        """Once on a node; what that one does not see, where it could not begin."""
+        asked = tuple(trial.task)
+        try:  # one argument of bytes: Ray would look through each of several, which takes it longer than the rest
+            task = pickle.dumps(asked)
+        except Exception as error:  # whatever somebody's `__reduce__` can raise
+            raise MorphogenError(f"the proposal cannot be sent to a worker process: {error}") from None
+        running = self._judge(trial).remote(trial.packed.sent, task, *(() if sent is None else (sent,)))
+        try:
+            return await (self._hear(trial, running, sent) if trial.aloud else trial.hear(running))
+        except asyncio.CancelledError:
+            self._ray.cancel(running, force=True)
+            raise
+        except self._ray.exceptions.RayError as error:
+            raise self._explain(error) from None
 
     def _judge(self, trial: _Trial) -> Any:
         """The task of Ray that judges it."""
@@ -202,29 +220,35 @@ class Ray:
             self._judges[key] = task.options(**options)
         return self._judges[key]
 
-    async def _hear(self, trial: _Trial, said: Any) -> Outcome:
+    async def _hear(self, trial: _Trial, said: Any, sent: Sent | None) -> Outcome | Sequence[str]:
         """Follow a trial that says what it does."""
         seconds = trial.context.resources.seconds
         recorder = Recorder(lambda step, metrics: self._logged.append((trial.context.log, step, metrics)))
         patience = TOLD_EVERY if seconds is None else min(seconds, TOLD_EVERY)
         async with aclosing(self._lines(said, patience)) as lines:
-            await anext(lines)  # it says when it starts: before that, no time counts
+            if first := await anext(lines):
+                return _unseen(first)
+            # it said that it starts: before that, no time counts
             started = time.monotonic()
             try:
                 async with asyncio.timeout(seconds):
                     async for line in lines:
                         body = json.loads(line)
                         if "outcome" in body:
-                            return trial.read(body["outcome"])
+                            break
                         step, metrics = body["log"]
                         recorder(float(step), {name: float(value) for name, value in metrics.items()})
+                    else:
+                        raise Died("the worker ended without a result")
             except TimeoutError:
                 self._ray.cancel(said, force=True)
                 error = f"time limit: not done after {seconds:g} s"
                 return Outcome(error=error, seconds=time.monotonic() - started, curves=recorder.curves)
-        raise Died("the worker ended without a result")
+            if sent is not None:  # on its way no time counts, either
+                await trial.take((await anext(lines))[1])
+            return trial.read(body["outcome"])
 
-    async def _lines(self, said: Any, patience: float) -> AsyncGenerator[str, None]:
+    async def _lines(self, said: Any, patience: float) -> AsyncGenerator[Any, None]:
         """What a trial says; as it comes, where it is not over within so many seconds."""
         try:
             async with asyncio.timeout(patience):
@@ -248,16 +272,25 @@ class Ray:
 
 
 @final
+class _Packed(NamedTuple):
+    """A pickled estimator or a reference to it, and of each data set that it maps the folder and the digest."""
+
+    sent: Any
+    mapped: tuple[tuple[str, str], ...] = ()
+
+
+@final
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """A trial that was submitted; `packed` is the pickled estimator or refers to it, `needs` are Ray's options."""
+    """A trial that was submitted; `needs` are Ray's options, `seen` is the folder that a node sees or has no use for."""
 
     estimator: Estimator
-    packed: Any
+    packed: _Packed
     proposal: Proposal
     context: Context
     needs: Mapping[str, float]
     space: bytes
+    seen: Path | None = None
 
     @property
     def aloud(self) -> bool:
@@ -268,7 +301,7 @@ class _Trial:
     def task(self) -> ray_task.Task:
         """What a worker is sent beside the estimator."""
         asked, context, limits = self.proposal, self.context, self.context.resources
-        folder, warm = (None if path is None else path.absolute() for path in (context.folder, context.warm_start))
+        folder, warm = self.folders
         return ray_task.Task(
             self.space,
             None if asked.architecture is None else asked.architecture.code,
@@ -281,12 +314,30 @@ class _Trial:
             ),
             (limits.seconds, limits.memory_mb, limits.cpus, limits.gpus),
             None if context.deadline is None else context.deadline - time.monotonic(),
-            None if folder is None else _there(folder.parent),
+            None if self.seen is None else (str(self.seen), token(self.seen)),
+            self.packed.mapped,
         )
 
-    async def hear(self, running: Any) -> Outcome:
-        """Wait for one that says nothing on its way."""
-        return self.read(json.loads(await running)["outcome"])
+    @property
+    def folders(self) -> tuple[Path | None, Path | None]:
+        """Its own and that of the trial which it continues."""
+        own, warm = self.context.folder, self.context.warm_start
+        return None if own is None else own.absolute(), None if warm is None else warm.absolute()
+
+    async def hear(self, running: Any) -> Outcome | Sequence[str]:
+        """Wait for one that says nothing on its way; what its node does not see, where it could not begin."""
+        said = await running
+        line, left = (said, {}) if isinstance(said, str) else said
+        body = json.loads(line)
+        if "unseen" in body:
+            return _unseen(line)
+        await self.take(left)
+        return self.read(body["outcome"])
+
+    async def take(self, left: Mapping[str, bytes]) -> None:
+        """Put the files that came with the outcome where they belong."""
+        if left and self.context.folder is not None:
+            await asyncio.to_thread(unpack, left, self.context.folder)
 
     def read(self, body: Mapping[str, Any]) -> Outcome:
         """The outcome that a worker sent."""
@@ -303,7 +354,24 @@ def _needs(context: Context) -> dict[str, float]:
     return {"num_cpus": context.resources.cpus, "num_gpus": gpus}
 
 
-@lru_cache
-def _there(folder: Path) -> str:
-    """The folder, or the nearest above it that is there."""
-    return next(str(found) for found in (folder, *folder.parents) if found.is_dir())
+def _dump(cloudpickle: Any, sent: Estimator | Space) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """Pickle; and name the folders of mapped data, which a node may have elsewhere, with their digests."""
+    digests: dict[str, str | None] = {}
+
+    def mapped(value: Any) -> Any:
+        images = sys.modules.get("morphogen.training.images")  # without torch there are none
+        if images is None or not isinstance(value, images.Images) or value.files is None:
+            return None
+        if (folder := value.files.folder) not in digests:
+            digests[folder] = digest(Path(folder))
+        return None if digests[folder] is None else tuple(value.files)
+
+    file = io.BytesIO()
+    pickler = cloudpickle.Pickler(file)
+    pickler.persistent_id = mapped
+    pickler.dump(sent)
+    return file.getvalue(), tuple((folder, known) for folder, known in digests.items() if known is not None)
+
+
+def _unseen(line: str) -> Sequence[str]:
+    return [str(what) for what in json.loads(line)["unseen"]]

@@ -64,6 +64,11 @@ class Images:
         return self._both()[1]
 
     @property
+    def files(self) -> _Files | None:
+        """Where it is mapped from: the arguments of `mapped`. None: it is in memory only."""
+        return self._files
+
+    @property
     def nbytes(self) -> int:
         """Of the images."""
         return int(np.prod(self.shape)) * self.images.element_size()
