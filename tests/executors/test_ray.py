@@ -15,7 +15,7 @@ import pytest
 from morphogen.estimators import Tabular
 from morphogen.estimators.toy import ToyTable
 from morphogen.executors import Inline, Ray, ray_task
-from morphogen.executors.ray import _Packed, _Trial
+from morphogen.executors.ray_trial import Parcel, RayTrial
 from morphogen.objective import Objective
 from morphogen.protocols import Context, Died, Executor, MorphogenError, Phase, Resources, Stop
 from morphogen.store import Memory
@@ -139,7 +139,7 @@ def test_a_worker_with_a_time_limit_that_is_killed_is_a_death(executor, tmp_path
 def test_a_worker_reads_a_space_once():
     architectures = [SPACE.sample(np.random.default_rng(seed)) for seed in range(2)]
     sent = [
-        _Trial(None, _Packed(b""), Proposal(a, {"epochs": 3}), Context(5), {}, pickle.dumps(SPACE)).task
+        RayTrial(None, Parcel(b""), Proposal(a, {"epochs": 3}), Context(5), {}, pickle.dumps(SPACE)).task
         for a in architectures
     ]
     proposals = [ray_task.Task(*task).unpacked(None)[0] for task in sent]
@@ -228,9 +228,9 @@ def leaves_files(proposal, context):
 
 @pytest.mark.parametrize("seconds", [None, 60.0])
 def test_a_node_that_does_not_see_the_run_folder_sends_back_what_a_trial_left(executor, tmp_path, monkeypatch, seconds):
-    task = _Trial.task.fget
+    task = RayTrial.task.fget
     elsewhere = str(tmp_path / "elsewhere"), "another token"
-    monkeypatch.setattr(_Trial, "task", property(lambda trial: task(trial)._replace(seen=elsewhere)))
+    monkeypatch.setattr(RayTrial, "task", property(lambda trial: task(trial)._replace(seen=elsewhere)))
     for id, name in enumerate(("weights.safetensors", "before.txt")):
         (tmp_path / str(id)).mkdir()
         (tmp_path / str(id) / name).write_text("old")

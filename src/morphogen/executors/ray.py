@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import io
 import json
 import math
 import os
 import pickle
-import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -21,14 +19,13 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Seque
 from concurrent.futures import FIRST_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from contextlib import aclosing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 from morphogen.executors import ray_task
-from morphogen.executors.carrying import Carrier, Sent, digest, token, unpack
+from morphogen.executors.carrying import Carrier, Sent
 from morphogen.executors.curves import Recorder
 from morphogen.executors.ray_cluster import PLACE, check_address, connect, import_ray
+from morphogen.executors.ray_trial import Parcel, RayTrial, needs_of, pickled, unseen
 from morphogen.protocols import Context, Died, Estimator, MorphogenError
 from morphogen.space import Space
 from morphogen.trial import Outcome, Proposal
@@ -83,7 +80,7 @@ class Ray:
             connect(self._ray, address, cpus or workers, workers)
         self._judges: dict[tuple[float, ...], Any] = {}
         self._logged: deque[tuple[Callable[[float, Mapping[str, float]], None], float, Mapping[str, float]]] = deque()
-        self._kept: OrderedDict[int, tuple[Estimator | Space, _Packed]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[Estimator | Space, Parcel]] = OrderedDict()
         self._carrier = Carrier(self._ray.put)
         self._possible: set[tuple[float, float]] = set()
         self._lock = threading.Lock()  # of _open: nothing is submitted to a loop that ends
@@ -110,12 +107,12 @@ class Ray:
         with self._lock:
             if not self._open:
                 raise RuntimeError("the executor is closed; make a new one")
-            needs = _needs(context)
+            needs = needs_of(context)
             self._check_possible(needs)
             packed, architecture = self._pack(estimator, SMALL), proposal.architecture
             space = b"" if architecture is None else self._pack(architecture.space, math.inf).sent
             seen = None if self._local or context.folder is None else context.folder.parent.absolute()
-            trial = _Trial(estimator, packed, proposal, context, needs, space, seen)
+            trial = RayTrial(estimator, packed, proposal, context, needs, space, seen)
             return asyncio.run_coroutine_threadsafe(self._follow(trial), self._loop)
 
     def wait(self, futures: Collection[Future[Outcome]], timeout: float | None = None) -> set[Future[Outcome]]:
@@ -143,18 +140,18 @@ class Ray:
         if self._owns:
             self._ray.shutdown()
 
-    def _pack(self, sent: Estimator | Space, small: float) -> _Packed:
+    def _pack(self, sent: Estimator | Space, small: float) -> Parcel:
         """What is pickled once for all its trials; where it is not small, a reference by which a node fetches it once."""
         if id(sent) not in self._kept:
             try:
-                data, mapped = _dump(self._ray.cloudpickle, sent)
+                data, mapped = pickled(self._ray.cloudpickle, sent)
             except Exception as error:  # whatever somebody's `__reduce__` can raise
                 raise MorphogenError(
                     f"{type(sent).__name__} cannot be sent to a worker process ({error}): define it without open "
                     "files and locks, or use the executor `inline`"
                 ) from None
             # the object is kept, too: no other can have its id meanwhile
-            self._kept[id(sent)] = sent, _Packed(data if len(data) <= small else self._ray.put(data), mapped)
+            self._kept[id(sent)] = sent, Parcel(data if len(data) <= small else self._ray.put(data), mapped)
         self._kept.move_to_end(id(sent))
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -180,7 +177,7 @@ class Ray:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:  # its end cancels every trial
             runner.run(self._ended.wait())
 
-    async def _follow(self, trial: _Trial) -> Outcome:
+    async def _follow(self, trial: RayTrial) -> Outcome:
         # what Ray queues, it starts in a worker that it has already; but a deadline is sent as the seconds that are left
         async with self._queue if trial.context.deadline is None else self._slots:
             while True:
@@ -193,7 +190,7 @@ class Ray:
                 # at most once for each kind: what was sent is not asked for
                 self._carrier.unseen(outcome)
 
-    async def _run(self, trial: _Trial, sent: Sent | None) -> Outcome | Sequence[str]:
+    async def _run(self, trial: RayTrial, sent: Sent | None) -> Outcome | Sequence[str]:
         """Once on a node; what that one does not see, where it could not begin."""
         asked = tuple(trial.task)
         try:  # one argument of bytes: Ray would look through each of several, which takes it longer than the rest
@@ -209,7 +206,7 @@ class Ray:
         except self._ray.exceptions.RayError as error:
             raise self._explain(error) from None
 
-    def _judge(self, trial: _Trial) -> Any:
+    def _judge(self, trial: RayTrial) -> Any:
         """The task of Ray that judges it."""
         key = trial.aloud, *trial.needs.values()
         if key not in self._judges:
@@ -220,14 +217,14 @@ class Ray:
             self._judges[key] = task.options(**options)
         return self._judges[key]
 
-    async def _hear(self, trial: _Trial, said: Any, sent: Sent | None) -> Outcome | Sequence[str]:
+    async def _hear(self, trial: RayTrial, said: Any, sent: Sent | None) -> Outcome | Sequence[str]:
         """Follow a trial that says what it does."""
         seconds = trial.context.resources.seconds
         recorder = Recorder(lambda step, metrics: self._logged.append((trial.context.log, step, metrics)))
         patience = TOLD_EVERY if seconds is None else min(seconds, TOLD_EVERY)
         async with aclosing(self._lines(said, patience)) as lines:
             if first := await anext(lines):
-                return _unseen(first)
+                return unseen(first)
             # it said that it starts: before that, no time counts
             started = time.monotonic()
             try:
@@ -269,109 +266,3 @@ class Ray:
         if isinstance(error, known.WorkerCrashedError):
             return Died("the worker process ended without a result (killed, for want of memory, or crashed)")
         return Died(f"the worker or its node was lost ({type(error).__name__}): {str(error).strip().splitlines()[0]}")
-
-
-@final
-class _Packed(NamedTuple):
-    """A pickled estimator or a reference to it, and of each data set that it maps the folder and the digest."""
-
-    sent: Any
-    mapped: tuple[tuple[str, str], ...] = ()
-
-
-@final
-@dataclass(frozen=True, slots=True, eq=False)
-class _Trial:
-    """A trial that was submitted; `needs` are Ray's options, `seen` is the folder that a node sees or has no use for."""
-
-    estimator: Estimator
-    packed: _Packed
-    proposal: Proposal
-    context: Context
-    needs: Mapping[str, float]
-    space: bytes
-    seen: Path | None = None
-
-    @property
-    def aloud(self) -> bool:
-        """Whether it is followed while it runs."""
-        return self.context.resources.seconds is not None or self.context.log is not Context(0).log
-
-    @property
-    def task(self) -> ray_task.Task:
-        """What a worker is sent beside the estimator."""
-        asked, context, limits = self.proposal, self.context, self.context.resources
-        folder, warm = self.folders
-        return ray_task.Task(
-            self.space,
-            None if asked.architecture is None else asked.architecture.code,
-            (asked.fidelity, asked.warm_start, asked.origin),
-            (
-                context.seed,
-                None if folder is None else str(folder),
-                None if warm is None else str(warm),
-                "cuda:0" if context.device.startswith("cuda") else context.device,  # a worker sees no other
-            ),
-            (limits.seconds, limits.memory_mb, limits.cpus, limits.gpus),
-            None if context.deadline is None else context.deadline - time.monotonic(),
-            None if self.seen is None else (str(self.seen), token(self.seen)),
-            self.packed.mapped,
-        )
-
-    @property
-    def folders(self) -> tuple[Path | None, Path | None]:
-        """Its own and that of the trial which it continues."""
-        own, warm = self.context.folder, self.context.warm_start
-        return None if own is None else own.absolute(), None if warm is None else warm.absolute()
-
-    async def hear(self, running: Any) -> Outcome | Sequence[str]:
-        """Wait for one that says nothing on its way; what its node does not see, where it could not begin."""
-        said = await running
-        line, left = (said, {}) if isinstance(said, str) else said
-        body = json.loads(line)
-        if "unseen" in body:
-            return _unseen(line)
-        await self.take(left)
-        return self.read(body["outcome"])
-
-    async def take(self, left: Mapping[str, bytes]) -> None:
-        """Put the files that came with the outcome where they belong."""
-        if left and self.context.folder is not None:
-            await asyncio.to_thread(unpack, left, self.context.folder)
-
-    def read(self, body: Mapping[str, Any]) -> Outcome:
-        """The outcome that a worker sent."""
-        asked = self.proposal.architecture
-        space = asked.space if asked is not None else getattr(self.estimator, "space", None)
-        if "found" in body and not isinstance(space, Space):
-            name = type(self.estimator).__name__
-            return Outcome(error=f"{name} found an architecture, but has no attribute `space` to read it with")
-        return Outcome.from_json(body, space if isinstance(space, Space) else Space(()))
-
-
-def _needs(context: Context) -> dict[str, float]:
-    gpus = context.resources.gpus or float(context.device.startswith("cuda"))
-    return {"num_cpus": context.resources.cpus, "num_gpus": gpus}
-
-
-def _dump(cloudpickle: Any, sent: Estimator | Space) -> tuple[bytes, tuple[tuple[str, str], ...]]:
-    """Pickle; and name the folders of mapped data, which a node may have elsewhere, with their digests."""
-    digests: dict[str, str | None] = {}
-
-    def mapped(value: Any) -> Any:
-        images = sys.modules.get("morphogen.training.images")  # without torch there are none
-        if images is None or not isinstance(value, images.Images) or value.files is None:
-            return None
-        if (folder := value.files.folder) not in digests:
-            digests[folder] = digest(Path(folder))
-        return None if digests[folder] is None else tuple(value.files)
-
-    file = io.BytesIO()
-    pickler = cloudpickle.Pickler(file)
-    pickler.persistent_id = mapped
-    pickler.dump(sent)
-    return file.getvalue(), tuple((folder, known) for folder, known in digests.items() if known is not None)
-
-
-def _unseen(line: str) -> Sequence[str]:
-    return [str(what) for what in json.loads(line)["unseen"]]
