@@ -1,86 +1,143 @@
-"""Is a search worth it? Every method against random search at equal budget, on small images of clothes, several seeds each.
+"""Is weight sharing worth it? Every method that trains a supernet against random search, on small images of clothes.
 
     python benchmarks/methods.py --data fashion-mnist --to methods-fashion --write docs/results.md
 
-Each run searches, spends as much again on a random arm, trains the finalists of both anew, and opens the test split once
-for the best training of each arm. What counts is the difference between the two. A run that is there already is not
-repeated, one that was interrupted goes on; so does the whole program.
+A method searches and trains what it found anew, as `morphogen search` does, and the test split judges that. Against it
+stands random search for as many seconds as the search took, in the same space: the best of the architectures that it could
+train by then, trained anew by the same recipe. Both train an architecture as briefly while they search. All methods of a
+space and a seed are held against one sequence of random architectures, each cut off at its own seconds.
+
+What is there already is not repeated, and what was interrupted goes on: so does the whole program.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, final
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
 import morphogen
-from morphogen.methods.phases import RANDOM, SEARCH, TEST
-from morphogen.protocols import MorphogenError
+from morphogen.config import parse
+from morphogen.methods.phases import SEARCH, SUPERNET, TEST
+from morphogen.oneshot.health import most_skips
+from morphogen.protocols import Context, Estimator, MorphogenError
+from morphogen.runs.assembly import Parts, assemble
 from morphogen.runs.reading import read
+from morphogen.space import Architecture
 from morphogen.training.data import data as find_data
+from morphogen.trial import Outcome, Proposal, Trial
 
-BATCH = 16
-"""Of 4,000 images, so that a short training still has steps enough for the deeper networks that supernets prefer: in batches
-of 64, twelve epochs are 750 steps, and what has few convolutions is ahead."""
+TRAINING = {"batch_size": 32, "lr": 0.1, "warmup": 0.5}
+"""Of 4,000 images, so that a short training still has steps enough for networks of many convolutions."""
 
-SUMMED = {"epochs": 4, "batch_size": BATCH}
-"""A supernet of weighted sums."""
-SAMPLED = {"epochs": 12, "batch_size": BATCH}
-"""A supernet that trains one path a step."""
-
-METHODS: dict[str, dict[str, Any]] = {
-    "darts": SUMMED,
-    "darts-second-order": SUMMED,
-    "gdas": SAMPLED,
-    "drnas": SUMMED,
-    "pc-darts": SUMMED,
-    "single-path": SAMPLED,
-    "enas": SAMPLED,
-    "regularized-evolution": {},
-    "bayesian": {},
-    "local-search": {},
-}
-"""With the options of each."""
-
-SIZE: dict[str, Any] = {
-    "trials": 12,
+SEARCHED: dict[str, Any] = {
     "skeleton": {"channels": 8, "cells": 3},
-    "training": {"epochs": 2, "batch_size": BATCH},
-    "final": {"finalists": 1, "seeds": 2, "training": {"epochs": 8, "batch_size": BATCH}},
+    "training": {"epochs": 3, **TRAINING},
+    "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 9, **TRAINING}},
 }
-LINE = "{:<22} {:>5} {:>9} {:>9} {:>11} {:>8}"
+LAYERS = {**SEARCHED, "skeleton": {"channels": 8}}
+"""In a space whose choices are its layers, their number is the space's."""
 
 
+@final
+@dataclass(frozen=True)
+class Method:
+    """A row of the table: epochs such that all searches take about as long.
+
+    Args:
+        strategy: As the command line calls it.
+        epochs: Of the supernet.
+        space: Where it searches.
+        options: More of the strategy's.
+        settings: More of the run's.
+    """
+
+    strategy: str
+    epochs: int
+    space: str = "darts"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of the configuration."""
+        options = {"epochs": self.epochs, "batch_size": TRAINING["batch_size"], **self.options}
+        size = LAYERS if self.space == "enas-macro" else SEARCHED
+        return {**size, "strategy": self.strategy, "strategy_options": options, **self.settings}
+
+
+METHODS = {
+    "darts": Method("darts", 3),
+    "darts-second-order": Method("darts-second-order", 2),
+    "drnas": Method("drnas", 3),
+    "pc-darts": Method("pc-darts", 3),
+    "gdas": Method("gdas", 12),
+    "single-path": Method("single-path", 12, settings={"trials": 50}),
+    "enas": Method("enas", 8, "enas-micro"),
+    "enas-macro": Method("enas", 12, "enas-macro"),
+}
+LINE = "{:<20} {:>5} {:>8} {:>9} {:>9} {:>11} {:>7} {:>6}  {}"
+HEAD = LINE.format(
+    "method", "seeds", "seconds", "search", "random", "difference", "spread", "skips", "difference, seed by seed"
+)
+
+
+@final
+@dataclass(frozen=True)
+class Found:
+    """What a search came to.
+
+    Args:
+        accuracy: On the test split, of what it found, trained anew.
+        seconds: Of the search.
+        skips: The most operations of one of its cells that only pass their input on.
+    """
+
+    accuracy: float
+    seconds: float
+    skips: int
+
+
+@final
 @dataclass(frozen=True)
 class Row:
-    """The test accuracies, in percent, of a method's runs and of their random arms."""
+    """A method's searches and, for each, random search that took as long."""
 
     method: str
-    searched: list[float]
-    random: list[float]
+    searched: Sequence[Found]
+    random: Sequence[float]
 
     @property
     def differences(self) -> list[float]:
-        """Of each run, in points."""
-        return [ours - theirs for ours, theirs in zip(self.searched, self.random, strict=True)]
+        """In points, one a seed."""
+        return [100 * (ours.accuracy - theirs) for ours, theirs in zip(self.searched, self.random, strict=True)]
 
     @property
-    def text(self) -> str:
-        """A line of the table."""
-        spread = f"{stdev(self.differences):.2f}" if len(self.differences) > 1 else "-"
-        return LINE.format(
-            self.method, len(self.searched), f"{fmean(self.searched):.2f}", f"{fmean(self.random):.2f}",
-            f"{fmean(self.differences):+.2f}", spread,
-        )  # fmt: skip
-
-
-HEAD = LINE.format("method", "seeds", "search", "random", "difference", "spread")
+    def cells(self) -> list[str]:
+        """Of the table."""
+        return [
+            self.method,
+            f"{len(self.searched)}",
+            f"{fmean(f.seconds for f in self.searched):.0f}",
+            f"{100 * fmean(f.accuracy for f in self.searched):.2f}",
+            f"{100 * fmean(self.random):.2f}",
+            f"{fmean(self.differences):+.2f}",
+            f"{stdev(self.differences):.2f}" if len(self.searched) > 1 else "-",
+            f"{fmean(f.skips for f in self.searched):.1f}",
+            ", ".join(f"{difference:+.2f}" for difference in self.differences),
+        ]
 
 
 def prepare(name: str, to: Path, counts: Sequence[int], pool: int) -> Path:
@@ -106,79 +163,171 @@ def prepare(name: str, to: Path, counts: Sequence[int], pool: int) -> Path:
     return path
 
 
-def run(method: str, seed: int, images: Path, to: Path, workers: int) -> tuple[float, float] | None:
-    """The test accuracies of search and random arm of one run, in percent; None where an arm has none."""
-    folder = to / f"{method}-{seed}"
+# --- the methods ------------------------------------------------------------------------------------------------------
+
+
+def search(name: str, seed: int, to: Path) -> Found:
+    """A run of a method, from the search to the test split.
+
+    Raises:
+        MorphogenError: It did not come to an end.
+    """
+    folder, method = to / f"{name}-{seed}", METHODS[name]
     if not (folder / "result.json").is_file():
         if (folder / "run.toml").is_file():
             morphogen.resume(folder)
         else:
-            morphogen.search(
-                "enas-micro" if method == "enas" else "darts", str(images), strategy=method, out=folder, seed=seed,
-                workers=workers, strategy_options=METHODS[method], **SIZE,
-            )  # fmt: skip
+            images = str(to / "images.npz")
+            morphogen.search(method.space, images, out=folder, seed=seed, control=False, **method.values)
     _, _, trials = read(folder)
-    tested = {
-        str(t.proposal.origin.get("arm")): 100 * t.outcome.metrics["accuracy"]
-        for t in trials
-        if t.phase == TEST and t.outcome is not None and not t.failed
-    }
-    return (tested[SEARCH], tested[RANDOM]) if {SEARCH, RANDOM} <= set(tested) else None
+    tested = [t for t in trials if t.phase == TEST and t.proposal.origin.get("arm") == SEARCH and not t.failed]
+    if not tested:
+        raise MorphogenError(f"{folder} ended with no network that was tested")
+    assert tested[0].architecture is not None
+    return Found(_accuracy(tested[0]), _seconds(trials), most_skips(tested[0].architecture))
 
 
-def page(rows: Sequence[Row], command: str, about: str) -> str:
+def _accuracy(trial: Trial) -> float:
+    assert trial.outcome is not None
+    return trial.outcome.metrics["accuracy"]
+
+
+def _seconds(trials: Sequence[Trial]) -> float:
+    return sum(t.outcome.seconds for t in trials if t.phase in (SUPERNET, SEARCH) and t.outcome is not None)
+
+
+# --- random search ----------------------------------------------------------------------------------------------------
+
+
+def at_random(space: str, seed: int, to: Path, budgets: Sequence[float]) -> list[float]:
+    """Test accuracies of what random search ends with after each of so many seconds."""
+    size = LAYERS if space == "enas-macro" else SEARCHED
+    parts = assemble(parse({"space": space, "data": str(to / "images.npz"), "seed": seed, **size}, "random search"))
+    folder = to / f"random-{space}-{seed}"
+    found, spent, left = list[float](), 0.0, sorted(budgets)
+    best: tuple[float, Architecture, Path] | None = None
+    for architecture, outcome, place in _sequence(parts, seed, folder):
+        spent += outcome.seconds
+        if outcome.error is None and (best is None or outcome.metrics["accuracy"] > best[0]):
+            best = outcome.metrics["accuracy"], architecture, place
+        while left and spent >= left[0] and best is not None:
+            found.append(_tested(parts, seed, best[1], best[2]))
+            left.pop(0)
+        if not left:
+            break
+    by_budget = dict(zip(sorted(budgets), found, strict=True))
+    return [by_budget[budget] for budget in budgets]
+
+
+def _sequence(parts: Parts, seed: int, folder: Path) -> Iterator[tuple[Architecture, Outcome, Path]]:
+    """Random architectures without end, trained as briefly as in a search."""
+    rng, known, number = np.random.default_rng(seed), set[bytes](), 0
+    while True:
+        architecture = parts.space.sample(rng)
+        if (identity := parts.space.identity(architecture)) in known:
+            continue
+        known.add(identity)
+        place = folder / f"{number}"
+        yield architecture, _judged(parts.judges.search, architecture, number, place / "briefly"), place
+        number += 1
+
+
+def _tested(parts: Parts, seed: int, architecture: Architecture, folder: Path) -> float:
+    assert parts.judges.final is not None
+    assert parts.judges.test is not None
+    anew = folder / "anew"
+    _judged(parts.judges.final, architecture, seed, anew)
+    return _judged(parts.judges.test, architecture, seed, folder / "test", warm_start=anew).metrics["accuracy"]
+
+
+def _judged(
+    judge: Estimator, architecture: Architecture, seed: int, folder: Path, warm_start: Path | None = None
+) -> Outcome:
+    """What an estimator says, which is asked once."""
+    said = folder / "outcome.json"
+    if not said.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        proposal = Proposal(architecture, warm_start=None if warm_start is None else 0)
+        outcome = judge(proposal, Context(seed, folder=folder, warm_start=warm_start))
+        said.write_text(json.dumps({"metrics": outcome.metrics, "seconds": outcome.seconds, "error": outcome.error}))
+    return Outcome(**json.loads(said.read_text()))
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def rows(names: Sequence[str], seeds: Sequence[int], to: Path, workers: int) -> list[Row]:
+    """Run what is missing, `workers` at a time."""
+    found: dict[tuple[str, int], Found] = {}
+    random: dict[tuple[str, int], float] = {}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        searches = {pool.submit(search, name, seed, to): (name, seed) for seed in seeds for name in names}
+        for done in as_completed(searches):
+            name, seed = searches[done]
+            try:
+                found[name, seed] = done.result()
+                print(f"{name}, seed {seed}: {found[name, seed]}", flush=True)
+            except MorphogenError as error:
+                print(f"{name}, seed {seed}: {error}", flush=True)
+        arms = {}
+        for seed in seeds:
+            for space in dict.fromkeys(METHODS[name].space for name in names):
+                those = [n for n in names if METHODS[n].space == space and (n, seed) in found]
+                budgets = [found[n, seed].seconds for n in those]
+                arms[pool.submit(at_random, space, seed, to, budgets)] = [(n, seed) for n in those]
+        for arm in as_completed(arms):
+            random.update(zip(arms[arm], arm.result(), strict=True))
+            print(f"random search beside {arms[arm]}: {arm.result()}", flush=True)
+    ended = {name: [seed for seed in seeds if (name, seed) in found] for name in names}
+    return [
+        Row(name, [found[name, s] for s in ended[name]], [random[name, s] for s in ended[name]])
+        for name in names
+        if ended[name]
+    ]
+
+
+def page(table: Sequence[Row], command: str, about: str) -> str:
     """The table as Markdown."""
     lines = [
-        "# Is a search worth it?", "", about, "", f"    {command}", "",
-        "| method | seeds | search, % | random arm, % | difference, points | spread of it |", "|---|---|---|---|---|---|",
+        "# Is weight sharing worth it?", "", about, "", f"    {command}", "",
+        "| method | seeds | seconds | found, % | random search, % | difference, points | its spread | skips | seed by seed |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *("| " + " | ".join(row.cells) + " |" for row in table),
     ]  # fmt: skip
-    for row in rows:
-        cells = row.text.split()
-        lines.append("| " + " | ".join(cells) + " |")
-    overall = fmean(d for row in rows for d in row.differences)
-    return "\n".join([*lines, "", f"On average over all runs: {overall:+.2f} points.", ""])
+    overall = [d for row in table for d in row.differences]
+    error = stdev(overall) / len(overall) ** 0.5 if len(overall) > 1 else float("nan")
+    return "\n".join([*lines, "", f"On average over all runs: {fmean(overall):+.2f} +- {error:.2f} points.", ""])
 
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="fashion-mnist", help="a name that `morphogen list data` shows, or a .npz")
     parser.add_argument("--to", type=Path, required=True, help="where runs are, and go on")
-    parser.add_argument("--methods", nargs="+", default=list(METHODS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time, each on one core")
     parser.add_argument("--images", type=int, nargs=3, default=[4000, 1000, 10_000], help="to train, validate and test")
     parser.add_argument("--pool", type=int, default=2, help="pixels averaged, each way")
     parser.add_argument("--write", type=Path, help="a Markdown file for the table")
     asked = parser.parse_args(words)
-    images = prepare(asked.data, asked.to, asked.images, asked.pool)
-    print(HEAD, flush=True)
-    found: dict[str, list[tuple[float, float]]] = {method: [] for method in asked.methods}
-    for seed in range(asked.seeds):  # a seed of every method before the next seed of any
-        for method in asked.methods:
-            try:
-                pair = run(method, seed, images, asked.to, asked.workers)
-            except MorphogenError as error:
-                pair = None
-                print(f"{method}, seed {seed}: {error}", flush=True)
-            if pair is not None:
-                found[method].append(pair)
-                print(Row(method, [pair[0]], [pair[1]]).text, flush=True)
-    rows = [Row(m, [s for s, _ in pairs], [r for _, r in pairs]) for m, pairs in found.items() if pairs]
-    if not rows:
-        print("no run came to an end in both arms")
+    prepare(asked.data, asked.to, asked.images, asked.pool)
+    table = rows(asked.methods, asked.seeds, asked.to, asked.workers)
+    if not table:
+        print("no run came to an end")
         return 1
-    print("", HEAD, *(row.text for row in rows), sep="\n")
+    print("", HEAD, *(LINE.format(*row.cells) for row in table), sep="\n")
     if asked.write is not None:
         sizes = " + ".join(f"{count:,}" for count in asked.images)
         about = (
-            f"{asked.data}, {sizes} images to train, validate and test, pixels averaged {asked.pool} by {asked.pool}; cells in a skeleton of "
-            f"{SIZE['skeleton']['cells']} cells and {SIZE['skeleton']['channels']} channels. The random arm has the seconds of the search. "
-            "Test accuracy of the best training of each arm's winner."
+            f"{asked.data}, {sizes} images to train, validate and test, pixels averaged {asked.pool} by {asked.pool}; three cells "
+            "and eight channels (`enas-macro`: twelve layers). A search has the seconds of the table, on one core, and random "
+            "search has as many. What either found is trained anew from new weights, once, by one recipe; the test split judges "
+            "that. `skips` are the most operations of a cell that only pass their input on."
         )
-        command = f"python benchmarks/methods.py --data {asked.data} --seeds {asked.seeds} --to DIR"
-        asked.write.write_text(page(rows, command, about), encoding="utf-8")
+        command = f"python benchmarks/methods.py --data {asked.data} --to DIR"
+        asked.write.write_text(page(table, command, about), encoding="utf-8")
     return 0
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # the workers import this file, too
     sys.exit(main())

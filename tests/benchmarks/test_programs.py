@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from morphogen.pareto import hypervolume as exact_volume
+from morphogen.trial import Outcome
 
 
 def program(name: str) -> ModuleType:
@@ -50,3 +51,23 @@ def test_a_record_is_taken_up_and_the_next_trial_asked_for(name: str) -> None:
     row = program("resumes").resume(name, 40)
     assert 40 == row["trials"]
     assert row["seconds"] >= row["told"] + row["asked"] >= row["asked"] > 0
+
+
+def test_random_search_ends_with_the_best_that_its_seconds_sufficed_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    methods = program("methods")
+    sequence = [(f"a{i}", Outcome({"accuracy": a}, seconds=10.0), tmp_path) for i, a in enumerate((0.5, 0.7, 0.6, 0.8))]
+    monkeypatch.setattr(methods, "assemble", lambda config: None)
+    monkeypatch.setattr(methods, "_sequence", lambda parts, seed, folder: iter(sequence))
+    monkeypatch.setattr(
+        methods, "_tested", lambda parts, seed, architecture, folder: {"a0": 0.4, "a1": 0.9, "a3": 0.8}[architecture]
+    )
+    assert [0.9, 0.4, 0.8, 0.9] == methods.at_random("darts", 0, tmp_path, [25.0, 5.0, 31.0, 20.0])
+
+
+def test_a_row_says_how_far_a_method_is_from_random_search_seed_by_seed() -> None:
+    methods = program("methods")
+    row = methods.Row("some", [methods.Found(0.84, 100.0, 1), methods.Found(0.86, 120.0, 2)], [0.85, 0.85])
+    assert ["some", "2", "110", "85.00", "85.00", "+0.00", "1.41", "1.5", "-1.00, +1.00"] == row.cells
+    assert "| some | 2 | 110 |" in methods.page([row], "command", "about")
