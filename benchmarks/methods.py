@@ -78,15 +78,18 @@ class Method:
         return {**size, "strategy": self.strategy, "strategy_options": options, **self.settings}
 
 
+SUMMED: dict[str, Any] = {"batch_size": 64, "lr": 0.1, "start": 0.5, "shortlist": 3}
+"""A step of a sum of all operations has a price of its own, so batches are larger; and while weights are new, pools win."""
+
 METHODS = {
-    "darts": Method("darts", 3),
-    "darts-second-order": Method("darts-second-order", 2),
-    "drnas": Method("drnas", 3),
-    "pc-darts": Method("pc-darts", 3),
-    "gdas": Method("gdas", 12),
+    "darts": Method("darts", 6, options=SUMMED),
+    "darts-second-order": Method("darts-second-order", 5, options={**SUMMED, "start": 0.6, "shortlist": 2}),
+    "drnas": Method("drnas", 6, options=SUMMED),
+    "pc-darts": Method("pc-darts", 5, options={**SUMMED, "start": 0.3}),
+    "gdas": Method("gdas", 12, options={"shortlist": 3}),
     "single-path": Method("single-path", 12, settings={"trials": 50}),
-    "enas": Method("enas", 8, "enas-micro"),
-    "enas-macro": Method("enas", 12, "enas-macro"),
+    "enas": Method("enas", 5, "enas-micro", {"shortlist": 4, "candidates": 2, "steps": 2}),
+    "enas-macro": Method("enas", 6, "enas-macro", {"shortlist": 6, "candidates": 4, "steps": 4}),
 }
 LINE = "{:<20} {:>5} {:>8} {:>9} {:>9} {:>11} {:>7} {:>6}  {}"
 HEAD = LINE.format(

@@ -82,6 +82,13 @@ def test_partial_channels_refuse_a_model_without_a_place_for_them():
         parts("pc-darts", own_model.space, settings=OWN)
 
 
+@pytest.mark.parametrize(("channels", "k"), [(16, 4), (12, 3), (8, 2), (4, 2), (36, 4)])
+def test_partial_channels_leave_four_to_compute_on(channels, k):
+    skeleton = {**TINY["skeleton"], "channels": channels}
+    training = parts("pc-darts", settings={**TINY, "skeleton": skeleton}).phases[0].start(())[1]
+    assert k == training.mixed.k
+
+
 def test_the_random_arm_spends_what_supernet_and_search_spent(tmp_path):
     told = run(parts("gdas", control=True), tmp_path)
     spent = sum(t.outcome.seconds for t in named(told, "supernet") + named(told, "search"))
@@ -99,6 +106,23 @@ def test_of_several_seeds_every_architecture_found_is_trained(tmp_path):
     assert supernets[0].outcome.curves != supernets[1].outcome.curves
 
 
+def test_what_a_supernet_would_end_at_after_its_last_epochs_is_trained(tmp_path):
+    told = run(parts("gdas", epochs=3, shortlist=2, arch_lr=1.0), tmp_path)
+    paused, ended = named(told, "supernet")
+    assert ({"epochs": 2}, None) == (paused.proposal.fidelity, paused.proposal.warm_start)
+    assert ({}, paused.id) == (ended.proposal.fidelity, ended.proposal.warm_start)
+    assert [2, 3] == [len(t.outcome.curves["entropy"]) for t in (paused, ended)]
+    assert paused.outcome.curves["entropy"] == ended.outcome.curves["entropy"][:2]
+    assert paused.architecture != ended.architecture
+    assert [ended.architecture, paused.architecture] == [t.architecture for t in named(told, "search")]
+
+
+@pytest.mark.parametrize("shortlist", [0, 3])
+def test_a_shortlist_has_an_architecture_for_each_epoch_that_teaches_one(shortlist):
+    with pytest.raises(ValueError, match=f"shortlist={shortlist}: expected 1 to 2, the epochs in which"):
+        parts("darts", epochs=4, start=0.5, shortlist=shortlist)
+
+
 def test_sub_graphs_are_judged_with_the_weights_of_the_supernet(tmp_path):
     told = run(parts("single-path", fair=True, strategy="local-search"), tmp_path)
     (supernet,) = named(told, "supernet")
@@ -107,13 +131,14 @@ def test_sub_graphs_are_judged_with_the_weights_of_the_supernet(tmp_path):
     assert (tmp_path / "trials" / str(supernet.id) / "checkpoint.pt").is_file()
 
 
-def test_a_run_resumes_to_the_same_trials(tmp_path):
+@pytest.mark.parametrize(("method", "options"), [("single-path", {}), ("darts", {"epochs": 2, "shortlist": 2})])
+def test_a_run_resumes_to_the_same_trials(method, options, tmp_path):
     store = Memory()
-    whole = run(parts("single-path"), tmp_path, store)
+    whole = run(parts(method, **options), tmp_path, store)
     for cut in (1, 4, 7):
         again = Memory()
         again.append(store.events()[:cut])
-        resumed = run(parts("single-path"), tmp_path, again)
+        resumed = run(parts(method, **options), tmp_path, again)
         assert [t.proposal for t in whole] == [t.proposal for t in resumed]
         assert [t.losses for t in whole] == [t.losses for t in resumed]
 

@@ -1,18 +1,39 @@
 """The phases that methods are made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from morphogen.estimators.tabular import Tabular
 from morphogen.estimators.toy import ToyTable
+from morphogen.methods.pausing import Pausing
 from morphogen.methods.phases import RANDOM, SEARCH, SUPERNET, random_arm
 from morphogen.trial import Outcome, Proposal, Trial
 
 TABLE = ToyTable()
+FIRST = Trial(0, SUPERNET, Proposal(None, {"epochs": 3}, origin={"repeat": 0}))
 
 
 def told(phase, *seconds):
     return [Trial(id, phase, Proposal(None), Outcome({"loss": 0.5}, seconds=each)) for id, each in enumerate(seconds)]
+
+
+def test_supernets_pause_and_go_on_side_by_side():
+    strategy, rng = Pausing(2, (3, 4)), np.random.default_rng(0)
+    first, second = (Trial(id, SUPERNET, strategy.ask(pending, rng)) for id, pending in enumerate(([], [FIRST])))
+    assert ({"epochs": 3}, 1) == (second.proposal.fidelity, second.proposal.origin["repeat"])
+    assert strategy.ask([first, second], rng) is None
+    strategy.tell(replace(first, outcome=Outcome({"loss": 0.5})), rng)
+    going_on = strategy.ask([second], rng)
+    assert going_on == Proposal(None, {"epochs": 4}, warm_start=0, origin={"repeat": 0})
+    strategy.tell(replace(second, outcome=Outcome(error="NaN")), rng)
+    strategy.tell(Trial(2, SUPERNET, going_on, Outcome({"loss": 0.4})), rng)
+    last = strategy.ask([], rng)
+    assert last == Proposal(None, warm_start=2, origin={"repeat": 0})
+    strategy.tell(Trial(3, SUPERNET, last, Outcome({"loss": 0.4})), rng)
+    assert strategy.ask([], rng) is None  # the other one failed, and has nothing to go on from
+    assert 6 == strategy.trials
 
 
 def test_the_random_arm_may_spend_what_supernets_and_search_spent():

@@ -22,6 +22,8 @@ def darts(
     lr: float = 0.025,
     arch_lr: float | None = None,
     seeds: int = 1,
+    shortlist: int = 1,
+    start: float = 0.0,
     most_skips: int | None = None,
     sharpness: bool = False,
 ) -> list[Phase]:
@@ -36,10 +38,14 @@ def darts(
         lr: Of the weights, at the beginning.
         arch_lr: Of the architecture; by default `architecture_lr(3e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept. The paper takes four.
+        shortlist: After how many of the last epochs what the supernet would end at is trained, briefly, for the best to
+            be kept.
+        start: The share of the epochs in which only weights learn; the paper has none, PC-DARTS 0.3. Options without
+            weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
     """
-    return _darts(setting, first_order, epochs, batch_size, lr, arch_lr, seeds, most_skips, sharpness)
+    return _darts(setting, first_order, epochs, batch_size, lr, arch_lr, seeds, shortlist, start, most_skips, sharpness)
 
 
 def darts_second_order(
@@ -50,6 +56,8 @@ def darts_second_order(
     lr: float = 0.025,
     arch_lr: float | None = None,
     seeds: int = 1,
+    shortlist: int = 1,
+    start: float = 0.0,
     most_skips: int | None = None,
     sharpness: bool = False,
     exact: bool = False,
@@ -65,12 +73,16 @@ def darts_second_order(
         lr: Of the weights, at the beginning.
         arch_lr: Of the architecture; by default `architecture_lr(3e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept. The paper takes four.
+        shortlist: After how many of the last epochs what the supernet would end at is trained, briefly, for the best to
+            be kept.
+        start: The share of the epochs in which only weights learn; the paper has none, PC-DARTS 0.3. Options without
+            weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
         exact: Take the Hessian-vector product itself, not its finite difference.
     """
     gradient: Gradient = second_order_exact if exact else SecondOrder()
-    return _darts(setting, gradient, epochs, batch_size, lr, arch_lr, seeds, most_skips, sharpness)
+    return _darts(setting, gradient, epochs, batch_size, lr, arch_lr, seeds, shortlist, start, most_skips, sharpness)
 
 
 def _darts(
@@ -81,9 +93,13 @@ def _darts(
     lr: float,
     arch_lr: float | None,
     seeds: int,
+    shortlist: int,
+    start: float,
     most_skips: int | None,
     sharpness: bool,
 ) -> list[Phase]:
-    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips, sharpness=sharpness)
+    regime = Regime(
+        recipe(setting.data, epochs, batch_size, lr), start=start, most_skips=most_skips, sharpness=sharpness
+    )
     make = partial(Softmax, lr=arch_lr or architecture_lr(3e-4, setting.data, regime), gradient=gradient)
-    return gradient_method(setting, make, regime, seeds=seeds)
+    return gradient_method(setting, make, regime, seeds=seeds, shortlist=shortlist)

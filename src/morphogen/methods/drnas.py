@@ -20,6 +20,8 @@ def drnas(
     lr: float = 0.025,
     arch_lr: float | None = None,
     seeds: int = 1,
+    shortlist: int = 1,
+    start: float = 0.0,
     most_skips: int | None = None,
     sharpness: bool = False,
 ) -> list[Phase]:
@@ -34,9 +36,15 @@ def drnas(
         lr: Of the weights, at the beginning. **Differs**: the paper has 0.1, for its batches of 512.
         arch_lr: Of the architecture; by default `architecture_lr(6e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept.
+        shortlist: After how many of the last epochs what the supernet would end at is trained, briefly, for the best to
+            be kept.
+        start: The share of the epochs in which only weights learn; the paper has none, PC-DARTS 0.3. Options without
+            weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
     """
-    regime = Regime(recipe(setting.data, epochs, batch_size, lr), most_skips=most_skips, sharpness=sharpness)
+    regime = Regime(
+        recipe(setting.data, epochs, batch_size, lr), start=start, most_skips=most_skips, sharpness=sharpness
+    )
     make = partial(Dirichlet, lr=arch_lr or architecture_lr(6e-4, setting.data, regime))
-    return gradient_method(setting, make, regime, seeds=seeds)
+    return gradient_method(setting, make, regime, seeds=seeds, shortlist=shortlist)

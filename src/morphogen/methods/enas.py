@@ -61,6 +61,7 @@ def enas(
     skip_weight: float = 0.8,
     candidates: int = 10,
     seeds: int = 1,
+    shortlist: int = 1,
 ) -> list[Phase]:
     """ENAS: the weights train on architectures that a controller samples; it learns from their accuracy.
 
@@ -84,6 +85,8 @@ def enas(
         skip_weight: Weight of the penalty on skips.
         candidates: Architectures that are sampled in the end, for the best to be kept.
         seeds: How many supernets; the best of what they find is kept.
+        shortlist: After how many of the last epochs what the supernet would end at is trained, briefly, for the best to
+            be kept.
     """
     numbers = _published(setting.space)
     base = recipe(setting.data, epochs, batch_size, lr)
@@ -109,7 +112,7 @@ def enas(
         skip_weight=skip_weight,
         candidates=candidates,
     )
-    return gradient_method(setting, make, regime, seeds=seeds)
+    return gradient_method(setting, make, regime, seeds=seeds, shortlist=shortlist)
 
 
 def restarts(epochs: int, floor: float) -> Restarts:

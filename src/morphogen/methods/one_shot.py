@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -77,19 +78,31 @@ def architecture_lr(published: float, data: Data, regime: Regime) -> float:
 
 
 def gradient_method(
-    setting: Setting, make: Make, regime: Regime, *, seeds: int = 1, mixed: Mixed = MixedOp
+    setting: Setting, make: Make, regime: Regime, *, seeds: int = 1, shortlist: int = 1, mixed: Mixed = MixedOp
 ) -> list[Phase]:
     """Supernets, one a seed; what they found, trained on its own and compared; and all that follows a search.
 
     With several seeds this is the protocol of DARTS, section 3.1: of the cells of several runs, the one with the best
-    validation accuracy after a short training from scratch.
+    validation accuracy after a short training from scratch. With a `shortlist`, what a supernet would end at after each
+    of its last so many epochs is compared too: a cell more for the price of a short training, not of a supernet.
+
+    Raises:
+        ValueError: No supernet, or more on the shortlist than epochs in which the architecture learns.
     """
     plan, judges = setting.plan, setting.judges
     if seeds < 1:
         raise ValueError(f"seeds={seeds}: at least one supernet is trained")
+    epochs = regime.recipe.epochs
+    learning = max(1, epochs - math.ceil(regime.start * epochs))
+    if not 1 <= shortlist <= learning:
+        raise ValueError(
+            f"shortlist={shortlist}: expected 1 to {learning}, the epochs in which the architecture learns; each gives one"
+        )
     training = SupernetTraining(setting.space, setting.data, make, setting.skeletons["search"], regime, mixed)
+    share = 0.85 if seeds * shortlist == 1 else 0.7
+    pauses = range(epochs - shortlist + 1, epochs)
     return [
-        supernet(training, seeds, plan.searching(0.85), plan.first(EARLY)),
+        supernet(training, seeds, plan.searching(share), plan.first(EARLY), pauses),
         found(judges.search, plan.searching(), plan.first()),
         *conclusion(setting.space, judges, plan),
     ]

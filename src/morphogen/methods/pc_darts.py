@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from morphogen.estimators.complexity import suited_skeleton
 from morphogen.methods.one_shot import Setting, architecture_lr, gradient_method, recipe
 from morphogen.oneshot import Softmax
 from morphogen.oneshot.partial import PartialChannels
@@ -21,9 +22,10 @@ def pc_darts(
     lr: float = 0.025,
     arch_lr: float | None = None,
     seeds: int = 1,
+    shortlist: int = 1,
     most_skips: int | None = None,
     sharpness: bool = False,
-    k: int = 4,
+    k: int | None = None,
     start: float = 0.3,
 ) -> list[Phase]:
     """PC-DARTS: first-order DARTS on one of k channels, with normalized edges; the architecture starts learning late.
@@ -37,13 +39,29 @@ def pc_darts(
         lr: Of the weights, at the beginning. **Differs**: the paper has 0.1, for its batches of 256.
         arch_lr: Of the architecture; by default `architecture_lr(6e-4, ...)`.
         seeds: How many supernets; the best of what they find is kept.
+        shortlist: After how many of the last epochs what the supernet would end at is trained, briefly, for the best to
+            be kept.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
-        k: One of how many channels goes through the operations.
+        k: One of how many channels goes through the operations; by default four, as in the paper, or fewer, where less than
+            its four channels would be left to compute on.
         start: The share of the epochs in which only weights learn; 15 of 50 in the paper.
     """
     regime = Regime(
         recipe(setting.data, epochs, batch_size, lr), start=start, most_skips=most_skips, sharpness=sharpness
     )
     make = partial(Softmax, lr=arch_lr or architecture_lr(6e-4, setting.data, regime), edges=True)
-    return gradient_method(setting, make, regime, seeds=seeds, mixed=PartialChannels(k))
+    return gradient_method(
+        setting,
+        make,
+        regime,
+        seeds=seeds,
+        shortlist=shortlist,
+        mixed=PartialChannels(suited_parts(setting) if k is None else k),
+    )
+
+
+def suited_parts(setting: Setting) -> int:
+    """The paper searches with 16 channels, and computes on 4 of them."""
+    skeleton = suited_skeleton(setting.space, setting.skeletons["search"])
+    return max(2, min(4, getattr(skeleton, "channels", 16) // 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from morphogen.methods.pausing import Pausing
 from morphogen.objective import best
 from morphogen.protocols import Estimator, Phase, Stop, Strategy
 from morphogen.space import Space
@@ -47,12 +48,18 @@ def search(
     )
 
 
-def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None, first: float | None = None) -> Phase:
-    """Train supernets of the whole space, one a seed; what time cuts short counts with what it has."""
-    proposals = [Proposal(None, origin={"repeat": repeat}) for repeat in range(seeds)]
+def supernet(
+    estimator: Estimator,
+    seeds: int = 1,
+    until: float | None = None,
+    first: float | None = None,
+    pauses: Sequence[int] = (),
+) -> Phase:
+    """Train supernets of the whole space, one a seed, with pauses after these epochs, each of which names an
+    architecture as the end does; what time cuts short counts with what it has."""
     return Phase(
         SUPERNET,
-        lambda told: (Each(proposals), estimator),
+        lambda told: (Pausing(seeds, pauses), estimator),
         lambda told: Stop(until=until, first=first, partial=True),
         keep=seeds,
         aside=True,
@@ -60,11 +67,14 @@ def supernet(estimator: Estimator, seeds: int = 1, until: float | None = None, f
 
 
 def found(estimator: Estimator, until: float | None = None, first: float | None = None) -> Phase:
-    """The search arm of a method whose supernets name an architecture each: these, each once, judged on their own."""
+    """The search arm of a method whose supernets name architectures: these, each once, judged on their own; what was
+    trained longest first."""
 
     def start(told: Sequence[Trial]) -> tuple[Strategy, Estimator]:
-        proposals = [Proposal(t.architecture, origin={"supernet": t.id}) for t in finalists(told, SUPERNET, len(told))]
-        return Each(proposals), estimator
+        named = _different(
+            sorted(_arm(told, SUPERNET), key=lambda t: (t.violation, -trained(t), t.losses, t.id)),
+        )
+        return Each([Proposal(t.architecture, origin={"supernet": t.id}) for t in named]), estimator
 
     return Phase(SEARCH, start, lambda told: Stop(until=until, first=first))
 
@@ -100,13 +110,23 @@ def _whole(told: Sequence[Trial], estimator: Estimator) -> float:
 
 def finalists(told: Sequence[Trial], phase: str, count: int) -> list[Trial]:
     """The best full-fidelity trials of an arm, each architecture once."""
-    found: dict[bytes, Trial] = {}
-    arm = [t for t in told if t.phase == phase and not t.failed and t.architecture is not None]
+    arm = _arm(told, phase)
     full = [t for t in arm if not t.proposal.fidelity] or arm
-    for trial in sorted(full, key=lambda t: (t.violation, t.losses, t.id)):
+    return _different(sorted(full, key=lambda t: (t.violation, t.losses, t.id)))[:count]
+
+
+def _arm(told: Sequence[Trial], phase: str) -> list[Trial]:
+    """The trials of a phase that came to an architecture."""
+    return [t for t in told if t.phase == phase and not t.failed and t.architecture is not None]
+
+
+def _different(trials: Sequence[Trial]) -> list[Trial]:
+    """Each architecture once."""
+    found: dict[bytes, Trial] = {}
+    for trial in trials:
         assert trial.architecture is not None
         found.setdefault(trial.architecture.space.identity(trial.architecture), trial)
-    return list(found.values())[:count]
+    return list(found.values())
 
 
 def retrain(

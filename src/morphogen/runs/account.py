@@ -45,8 +45,9 @@ def account(
     if SUPERNET in phases:
         from morphogen.oneshot.health import warnings as unwell
 
+        went_on = {trial.proposal.warm_start for trial in phases[SUPERNET]}  # their curves begin with these
         for trial in phases[SUPERNET]:
-            if trial.outcome is not None:
+            if trial.outcome is not None and trial.id not in went_on:
                 warnings += [f"supernet of trial {trial.id}: {said}" for said in unwell(trial.outcome.curves)]
     retrained = [t for t in phases.get(RETRAIN, ()) if t.outcome is not None and not t.failed]
     if not retrained and parts.data is not None and has_weights(folder, winner):

@@ -23,6 +23,7 @@ from morphogen.config import Config
 from morphogen.estimators import Baselines, Complexity, SupernetTraining, Training
 from morphogen.executors.virtual import Virtual
 from morphogen.methods.black_box import RESERVE
+from morphogen.methods.pausing import Pausing
 from morphogen.methods.phases import BASELINES, RANDOM, RETRAIN, SEARCH, SUPERNET
 from morphogen.nn.network import network
 from morphogen.protocols import Context, MorphogenError, Phase, Stop
@@ -194,13 +195,14 @@ def _supernet(config: Config, parts: Parts, stopwatch: Stopwatch) -> Expected | 
     phase = _phase(parts, SUPERNET)
     if phase is None:
         return None
-    _, estimator = phase.start(())
-    if not isinstance(estimator, SupernetTraining):
+    strategy, estimator = phase.start(())
+    if not isinstance(estimator, SupernetTraining) or not isinstance(strategy, Pausing):
         raise ValueError(f"the supernet of '{config.strategy}' is trained in a way of its own, which is not timed")
     assert estimator.regime is not None
-    timed, seeds = stopwatch(estimator, Proposal(None)), phase.keep
+    timed, trials = stopwatch(estimator, Proposal(None)), strategy.trials
     each = timed.overhead + timed.epoch * estimator.regime.recipe.epochs
-    return Expected(SUPERNET, seeds, each * math.ceil(seeds / config.workers), each)
+    seconds = each * math.ceil(strategy.supernets / config.workers)
+    return Expected(SUPERNET, trials, seconds, each * strategy.supernets / trials)
 
 
 def _evaluation(parts: Parts, search: Training) -> float:

@@ -259,7 +259,8 @@ def _chosen(supernets: Sequence[Supernet], trial: int | None) -> Supernet:
         if trial not in known:
             raise ValueError(f"trial {trial} is no supernet of this run; these are {', '.join(map(str, known))}")
         return known[trial]
-    finished = best(s.trial for s in supernets if s.trial.outcome is not None)
+    went_on = {s.trial.proposal.warm_start for s in supernets}  # those paused only; what went on has their weights
+    finished = best(s.trial for s in supernets if s.trial.outcome is not None and s.trial.id not in went_on)
     return known[finished.id] if finished is not None else max(supernets, key=lambda s: s.epochs)
 
 
