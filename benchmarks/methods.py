@@ -3,9 +3,10 @@
     python benchmarks/methods.py --data fashion-mnist --to methods-fashion --write docs/results.md
 
 A method searches and trains what it found anew, as `morphogen search` does, and the test split judges that. Against it
-stands random search for as many seconds as the search took, in the same space: the best of the architectures that it could
-train by then, trained anew by the same recipe. Both train an architecture as briefly while they search. All methods of a
-space and a seed are held against one sequence of random architectures, each cut off at its own seconds.
+stands random search for as many seconds as its searches took, on average, in the same space: the best of the architectures
+that it could train by then, trained anew by the same recipe. Both train an architecture as briefly while they search. The
+methods of a space share the searches at random that they are held against, each cut off at the method's own seconds; what
+many are compared with should be known best, so there are more of these.
 
 What is there already is not repeated, and what was interrupted goes on: so does the whole program.
 """
@@ -85,7 +86,7 @@ METHODS = {
     "darts": Method("darts", 6, options=SUMMED),
     "darts-second-order": Method("darts-second-order", 5, options={**SUMMED, "start": 0.6, "shortlist": 2}),
     "drnas": Method("drnas", 6, options=SUMMED),
-    "pc-darts": Method("pc-darts", 5, options={**SUMMED, "start": 0.3}),
+    "pc-darts": Method("pc-darts", 7, options={**SUMMED, "start": 0.6, "shortlist": 2}),
     "gdas": Method("gdas", 12, options={"shortlist": 3}),
     "single-path": Method("single-path", 12, settings={"trials": 50}),
     "enas": Method("enas", 5, "enas-micro", {"shortlist": 4, "candidates": 2, "steps": 2}),
@@ -93,7 +94,7 @@ METHODS = {
 }
 LINE = "{:<20} {:>5} {:>8} {:>9} {:>9} {:>11} {:>7} {:>6}  {}"
 HEAD = LINE.format(
-    "method", "seeds", "seconds", "search", "random", "difference", "spread", "skips", "difference, seed by seed"
+    "method", "seeds", "seconds", "search", "random", "difference", "error", "skips", "search, seed by seed; random"
 )
 
 
@@ -116,31 +117,60 @@ class Found:
 @final
 @dataclass(frozen=True)
 class Row:
-    """A method's searches and, for each, random search that took as long."""
+    """A method's searches, and searches at random that took as long.
+
+    Args:
+        method: Its name.
+        space: Where it searches.
+        searched: One a seed.
+        random: Accuracies on the test split, of as many seeds of their own.
+    """
 
     method: str
+    space: str
     searched: Sequence[Found]
     random: Sequence[float]
 
     @property
-    def differences(self) -> list[float]:
-        """In points, one a seed."""
-        return [100 * (ours.accuracy - theirs) for ours, theirs in zip(self.searched, self.random, strict=True)]
+    def accuracies(self) -> list[float]:
+        """Of what was found, one a seed."""
+        return [found.accuracy for found in self.searched]
+
+    @property
+    def difference(self) -> float:
+        """In points."""
+        return 100 * (fmean(self.accuracies) - fmean(self.random))
 
     @property
     def cells(self) -> list[str]:
         """Of the table."""
+        error = 100 * (_error(self.accuracies) ** 2 + _error(self.random) ** 2) ** 0.5
         return [
             self.method,
             f"{len(self.searched)}",
             f"{fmean(f.seconds for f in self.searched):.0f}",
-            f"{100 * fmean(f.accuracy for f in self.searched):.2f}",
+            f"{100 * fmean(self.accuracies):.2f}",
             f"{100 * fmean(self.random):.2f}",
-            f"{fmean(self.differences):+.2f}",
-            f"{stdev(self.differences):.2f}" if len(self.searched) > 1 else "-",
+            f"{self.difference:+.2f}",
+            f"{error:.2f}",
             f"{fmean(f.skips for f in self.searched):.1f}",
-            ", ".join(f"{difference:+.2f}" for difference in self.differences),
+            "; ".join(", ".join(f"{100 * a:.2f}" for a in each) for each in (self.accuracies, self.random)),
         ]
+
+
+def overall(table: Sequence[Row]) -> tuple[float, float]:
+    """The mean difference over methods and its standard error, in points; methods that share random searches share
+    their luck."""
+    squares = sum(_error(row.accuracies) ** 2 for row in table)
+    for space in {row.space for row in table}:
+        shared = zip(*(row.random for row in table if row.space == space), strict=True)
+        squares += _error([sum(each) for each in shared]) ** 2
+    return fmean(row.difference for row in table), 100 * squares**0.5 / len(table)
+
+
+def _error(values: Sequence[float]) -> float:
+    """The standard error of their mean; NaN of one."""
+    return stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
 
 
 def prepare(name: str, to: Path, counts: Sequence[int], pool: int) -> Path:
@@ -259,33 +289,40 @@ def _judged(
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def rows(names: Sequence[str], seeds: Sequence[int], to: Path, workers: int) -> list[Row]:
+def rows(names: Sequence[str], seeds: Sequence[int], arms: int | None, to: Path, workers: int) -> list[Row]:
     """Run what is missing, `workers` at a time."""
-    found: dict[tuple[str, int], Found] = {}
-    random: dict[tuple[str, int], float] = {}
+    found: dict[str, dict[int, Found]] = {name: {} for name in names}
+    random: dict[str, dict[int, float]] = {name: {} for name in names}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         searches = {pool.submit(search, name, seed, to): (name, seed) for seed in seeds for name in names}
         for done in as_completed(searches):
             name, seed = searches[done]
             try:
-                found[name, seed] = done.result()
-                print(f"{name}, seed {seed}: {found[name, seed]}", flush=True)
+                found[name][seed] = done.result()
+                print(f"{name}, seed {seed}: {found[name][seed]}", flush=True)
             except MorphogenError as error:
                 print(f"{name}, seed {seed}: {error}", flush=True)
-        arms = {}
-        for seed in seeds:
-            for space in dict.fromkeys(METHODS[name].space for name in names):
-                those = [n for n in names if METHODS[n].space == space and (n, seed) in found]
-                budgets = [found[n, seed].seconds for n in those]
-                arms[pool.submit(at_random, space, seed, to, budgets)] = [(n, seed) for n in those]
-        for arm in as_completed(arms):
-            random.update(zip(arms[arm], arm.result(), strict=True))
-            print(f"random search beside {arms[arm]}: {arm.result()}", flush=True)
-    ended = {name: [seed for seed in seeds if (name, seed) in found] for name in names}
+        running = {}
+        for space in dict.fromkeys(METHODS[name].space for name in names):
+            those = [name for name in names if METHODS[name].space == space and found[name]]
+            budgets = [fmean(f.seconds for f in found[name].values()) for name in those]
+            # a control of k groups is best given sqrt(k) times the size of each (Dunnett 1955)
+            for seed in range(arms or round(len(seeds) * len(those) ** 0.5)):
+                running[pool.submit(at_random, space, seed, to, budgets)] = seed, those
+        for arm in as_completed(running):
+            seed, those = running[arm]
+            for name, accuracy in zip(those, arm.result(), strict=True):
+                random[name][seed] = accuracy
+            print(f"random search, seed {seed}, beside {', '.join(those)}: {arm.result()}", flush=True)
     return [
-        Row(name, [found[name, s] for s in ended[name]], [random[name, s] for s in ended[name]])
+        Row(
+            name,
+            METHODS[name].space,
+            [found[name][s] for s in sorted(found[name])],
+            [random[name][s] for s in sorted(random[name])],
+        )
         for name in names
-        if ended[name]
+        if found[name]
     ]
 
 
@@ -293,13 +330,12 @@ def page(table: Sequence[Row], command: str, about: str) -> str:
     """The table as Markdown."""
     lines = [
         "# Is weight sharing worth it?", "", about, "", f"    {command}", "",
-        "| method | seeds | seconds | found, % | random search, % | difference, points | its spread | skips | seed by seed |",
+        "| method | seeds | seconds | found, % | random search, % | difference, points | its error | skips | found, seed by seed; random search |",
         "|---|---|---|---|---|---|---|---|---|",
         *("| " + " | ".join(row.cells) + " |" for row in table),
     ]  # fmt: skip
-    overall = [d for row in table for d in row.differences]
-    error = stdev(overall) / len(overall) ** 0.5 if len(overall) > 1 else float("nan")
-    return "\n".join([*lines, "", f"On average over all runs: {fmean(overall):+.2f} +- {error:.2f} points.", ""])
+    mean, error = overall(table)
+    return "\n".join([*lines, "", f"On average over the methods: {mean:+.2f} +- {error:.2f} points.", ""])
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -308,13 +344,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, required=True, help="where runs are, and go on")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument(
+        "--arms",
+        type=int,
+        help="random searches of a space; by default as many as seeds, times the root of its methods",
+    )
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, each on one core")
     parser.add_argument("--images", type=int, nargs=3, default=[4000, 1000, 10_000], help="to train, validate and test")
     parser.add_argument("--pool", type=int, default=2, help="pixels averaged, each way")
     parser.add_argument("--write", type=Path, help="a Markdown file for the table")
     asked = parser.parse_args(words)
     prepare(asked.data, asked.to, asked.images, asked.pool)
-    table = rows(asked.methods, asked.seeds, asked.to, asked.workers)
+    table = rows(asked.methods, asked.seeds, asked.arms, asked.to, asked.workers)
     if not table:
         print("no run came to an end")
         return 1
@@ -325,7 +366,7 @@ def main(words: Sequence[str] | None = None) -> int:
             f"{asked.data}, {sizes} images to train, validate and test, pixels averaged {asked.pool} by {asked.pool}; three cells "
             "and eight channels (`enas-macro`: twelve layers). A search has the seconds of the table, on one core, and random "
             "search has as many. What either found is trained anew from new weights, once, by one recipe; the test split judges "
-            "that. `skips` are the most operations of a cell that only pass their input on."
+            "that. Errors are standard errors. `skips` are the most operations of a cell that only pass their input on."
         )
         command = f"python benchmarks/methods.py --data {asked.data} --to DIR"
         asked.write.write_text(page(table, command, about), encoding="utf-8")

@@ -66,8 +66,19 @@ def test_random_search_ends_with_the_best_that_its_seconds_sufficed_for(
     assert [0.9, 0.4, 0.8, 0.9] == methods.at_random("darts", 0, tmp_path, [25.0, 5.0, 31.0, 20.0])
 
 
-def test_a_row_says_how_far_a_method_is_from_random_search_seed_by_seed() -> None:
+def test_a_row_says_how_far_a_method_is_from_random_search() -> None:
     methods = program("methods")
-    row = methods.Row("some", [methods.Found(0.84, 100.0, 1), methods.Found(0.86, 120.0, 2)], [0.85, 0.85])
-    assert ["some", "2", "110", "85.00", "85.00", "+0.00", "1.41", "1.5", "-1.00, +1.00"] == row.cells
+    found = [methods.Found(0.84, 100.0, 1), methods.Found(0.86, 120.0, 2)]
+    row = methods.Row("some", "darts", found, [0.85, 0.85, 0.85])
+    seeds = "84.00, 86.00; 85.00, 85.00, 85.00"
+    assert ["some", "2", "110", "85.00", "85.00", "+0.00", "1.00", "1.5", seeds] == row.cells
     assert "| some | 2 | 110 |" in methods.page([row], "command", "about")
+
+
+def test_methods_with_the_same_random_searches_share_their_luck() -> None:
+    methods = program("methods")
+    sure = [methods.Found(0.85, 100.0, 0)] * 2
+    table = [methods.Row(name, "darts", sure, [0.80, 0.84]) for name in "ab"]
+    assert pytest.approx((3.0, 2.0)) == methods.overall(table)  # apart it would be 1.41
+    apart = [table[0], methods.Row("b", "enas-micro", sure, [0.84, 0.80])]
+    assert pytest.approx((3.0, 2**0.5)) == methods.overall(apart)
