@@ -99,7 +99,7 @@ def gradient_method(
             f"shortlist={shortlist}: expected 1 to {learning}, the epochs in which the architecture learns; each gives one"
         )
     training = SupernetTraining(setting.space, setting.data, make, setting.skeletons["search"], regime, mixed)
-    share = 0.85 if seeds * shortlist == 1 else 0.7
+    share = 0.85 if seeds * shortlist == 1 else 0.7  # several have to be compared in the rest
     pauses = range(epochs - shortlist + 1, epochs)
     return [
         supernet(training, seeds, plan.searching(share), plan.first(EARLY), pauses),

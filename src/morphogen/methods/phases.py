@@ -71,9 +71,7 @@ def found(estimator: Estimator, until: float | None = None, first: float | None 
     trained longest first."""
 
     def start(told: Sequence[Trial]) -> tuple[Strategy, Estimator]:
-        named = _different(
-            sorted(_arm(told, SUPERNET), key=lambda t: (t.violation, -trained(t), t.losses, t.id)),
-        )
+        named = _different(sorted(_arm(told, SUPERNET), key=lambda t: (t.violation, -trained(t), t.losses, t.id)))
         return Each([Proposal(t.architecture, origin={"supernet": t.id}) for t in named]), estimator
 
     return Phase(SEARCH, start, lambda told: Stop(until=until, first=first))
