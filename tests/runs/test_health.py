@@ -164,6 +164,14 @@ def test_what_cannot_be_asked_is_one_line(of_darts: Path, tmp_path: Path) -> Non
     assert "holds no run" in morphogen("health", tmp_path, ok=1).stderr
 
 
+def test_a_supernet_that_paused_is_shown_once(tmp_path: Path) -> None:
+    (supernet,) = health(begin(tmp_path / "run", "gdas", shortlist=2)).supernets
+    assert (1, 0, 2) == (supernet.trial.id, supernet.trial.proposal.warm_start, supernet.epochs)
+    killed = begin(tmp_path / "killed", "gdas", die_at=2, shortlist=2)
+    (supernet,) = health(killed).supernets
+    assert (1, "not finished", 2) == (supernet.trial.id, supernet.state, supernet.epochs)
+
+
 def test_a_run_without_a_supernet_is_said(tmp_path: Path) -> None:
     run.create(configuration.parse({"table": "toy", "strategy": "random-search"}, "test"), tmp_path / "run")
     open_store(tmp_path / "run" / RECORD).close()

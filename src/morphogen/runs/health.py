@@ -201,6 +201,8 @@ def health(
     training = _training(folder, config.strategy, parts)
     assert training.regime is not None
     supernets = [_supernet(folder, t, training.regime.recipe.epochs) for t in trials if t.phase == SUPERNET]
+    went_on = {s.trial.proposal.warm_start for s in supernets if s.epochs}  # a pause: the next trial tells all of it
+    supernets = [s for s in supernets if s.trial.id not in went_on]
     if not supernets:
         raise MorphogenError(f"{folder} has not begun its supernet yet: `morphogen resume {folder}`")
     if not sharpness and agreement_of is None:
@@ -259,8 +261,7 @@ def _chosen(supernets: Sequence[Supernet], trial: int | None) -> Supernet:
         if trial not in known:
             raise ValueError(f"trial {trial} is no supernet of this run; these are {', '.join(map(str, known))}")
         return known[trial]
-    went_on = {s.trial.proposal.warm_start for s in supernets}  # those paused only; what went on has their weights
-    finished = best(s.trial for s in supernets if s.trial.outcome is not None and s.trial.id not in went_on)
+    finished = best(s.trial for s in supernets if s.trial.outcome is not None)
     return known[finished.id] if finished is not None else max(supernets, key=lambda s: s.epochs)
 
 
