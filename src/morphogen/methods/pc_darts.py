@@ -57,11 +57,11 @@ def pc_darts(
         regime,
         seeds=seeds,
         shortlist=shortlist,
-        mixed=PartialChannels(suited_parts(setting) if k is None else k),
+        mixed=PartialChannels(_suited_k(setting) if k is None else k),
     )
 
 
-def suited_parts(setting: Setting) -> int:
-    """The paper searches with 16 channels, and computes on 4 of them."""
+def _suited_k(setting: Setting) -> int:
+    """One of as many channels as leave four to compute on, at most 4: the paper searches with 16 channels, and k = 4."""
     skeleton = suited_skeleton(setting.space, setting.skeletons["search"])
     return max(2, min(4, getattr(skeleton, "channels", 16) // 4))
