@@ -118,6 +118,32 @@ def test_more_epochs_of_another_trial_equal_going_straight_through(tmp_path):
     assert same(run("softmax"), run("softmax", second, warm_start=first))
 
 
+def test_candidates_are_drawn_anew_after_every_epoch(tmp_path):
+    space, make = MAKES["uniform"]
+    judged = []
+
+    class Recording:
+        def __init__(self):
+            self.inner = make(space)
+
+        def derive(self, score, generator):
+            return self.inner.derive(lambda a: judged.append(a) or score(a), generator)
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    def end(epochs, folder):
+        learn(network(space, SKELETON), Recording(), space, DATA, Regime(RECIPE), Context(5, folder=folder), epochs=epochs)
+        drawn = judged.copy()
+        judged.clear()
+        return drawn
+
+    after_one = end(1, tmp_path)
+    assert 2 == len(after_one)
+    assert after_one == end(1, tmp_path)
+    assert not set(after_one) & set(end(2, tmp_path))
+
+
 def test_outcomes_have_an_architecture_metrics_and_curves():
     learned, _, distribution = run("softmax")
     assert distribution.likeliest() == learned.found

@@ -261,8 +261,9 @@ class _Loop:
 
     def conclude(self, learned: Learned) -> None:
         """The architecture found, and its metrics with the shared weights."""
-        generator = torch.Generator().manual_seed(self.seed)
         if not learned.stopped:
+            # of the epoch, too: what a pause names should not be drawn like what the pause before named
+            generator = reseed(self.seed, learned.epochs)
             learned.found = self.distribution.derive(lambda a: self._of(a)["accuracy"], generator)
         assert learned.found is not None
         learned.metrics = self._of(learned.found)
