@@ -67,6 +67,13 @@ def test_short_searches_have_a_higher_rate():
     assert 0.002 == controller._optimizer.param_groups[0]["lr"]
 
 
+def test_a_controller_that_starts_later_has_fewer_steps_for_the_same_way():
+    half = 310 * 50 // 40  # epochs of 40 steps with which the published rate doubles
+    estimator, controller = supernet(setting_of(enas_macro(2)), epochs=2 * half, steps=40, start=0.75)
+    assert 0.75 == estimator.regime.start
+    assert controller._optimizer.param_groups[0]["lr"] == pytest.approx(0.002, rel=0.01)
+
+
 @pytest.mark.parametrize(("epochs", "first"), [(310, 10), (150, 10), (30, 10), (90, 13), (7, 7), (1, 1)])
 def test_the_cycles_of_the_rate_end_with_the_training(epochs, first):
     schedule = restarts(epochs, 0.001)

@@ -55,6 +55,7 @@ def enas(
     batch_size: int | None = None,
     lr: float = 0.05,
     arch_lr: float | None = None,
+    start: float = 0.0,
     steps: int | None = None,
     aggregate: int | None = None,
     entropy: float = 1e-4,
@@ -79,6 +80,7 @@ def enas(
         batch_size: Of the weights and of the controller.
         lr: Of the weights, at the beginning of each cycle.
         arch_lr: Of the controller.
+        start: The share of the epochs in which only weights learn, on what a new controller samples.
         steps: Of the controller, after each epoch.
         aggregate: Samples that a step of the controller averages over.
         entropy: Weight of the entropy in the reward.
@@ -98,10 +100,10 @@ def enas(
         weight_decay=numbers.weight_decay,
         schedule=PerEpoch(restarts(horizon, floor=min(5e-4, lr))),
     )
-    regime = Regime(weights, share=0.1)
+    regime = Regime(weights, share=0.1, start=start)
     aggregate = aggregate or numbers.aggregate
     steps = steps or max(1, round(_steps(setting, weights, regime) * numbers.samples / aggregate))
-    faster = numbers.arch_lr * numbers.updates / (steps * horizon)
+    faster = numbers.arch_lr * numbers.updates / (steps * horizon * (1 - start))
     make = partial(
         Controller,
         lr=arch_lr or min(max(numbers.arch_lr, faster), HIGHEST),
