@@ -133,7 +133,9 @@ def test_candidates_are_drawn_anew_after_every_epoch(tmp_path):
             return getattr(self.inner, name)
 
     def end(epochs, folder):
-        learn(network(space, SKELETON), Recording(), space, DATA, Regime(RECIPE), Context(5, folder=folder), epochs=epochs)
+        learn(
+            network(space, SKELETON), Recording(), space, DATA, Regime(RECIPE), Context(5, folder=folder), epochs=epochs
+        )
         drawn = judged.copy()
         judged.clear()
         return drawn
