@@ -94,7 +94,7 @@ METHODS = {
     "darts": Method("darts", 6, options=SUMMED),
     "darts-second-order": Method("darts-second-order", 5, options={**SUMMED, "start": 0.6, "shortlist": 2}),
     "drnas": Method("drnas", 6, options=SUMMED),
-    "pc-darts": Method("pc-darts", 7, options={**SUMMED, "start": 0.6, "shortlist": 2}),
+    "pc-darts": Method("pc-darts", 8, options=SUMMED),
     "gdas": Method("gdas", 12, options={"shortlist": 3}),
     "single-path": Method("single-path", 12, settings={"trials": 50}),
     "enas": Method("enas", 5, "enas-micro", {"shortlist": 4, "candidates": 2, "steps": 2}),

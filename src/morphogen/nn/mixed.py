@@ -19,7 +19,7 @@ from morphogen.nn.mixture import Mixing, Mixture, key, run
 from morphogen.nn.operations import Zero
 from morphogen.nn.side_by_side import Shared, States, Term, serves, weighted_sum
 
-__all__ = ["Mixed", "MixedDepth", "MixedInput", "MixedOp", "fuse"]
+__all__ = ["Edge", "Mixed", "MixedDepth", "MixedInput", "MixedOp", "fuse"]
 
 
 class Mixed(Protocol):
@@ -53,11 +53,22 @@ class MixedOp(Mixing):
             return weighted_sum(terms, lambda op, x: run(op, x, mixture), Shared())
         return _sum((_weighted(run(op, x, mixture), weight) for op, x, weight in terms), x)
 
-    def terms(self, x: Tensor, mixture: Mixture | None) -> list[Term]:
-        """What the sum is of."""
+    def terms(self, x: Tensor, mixture: Mixture | None, weight: Tensor | None = None) -> list[Term]:
+        """What the sum is of; `weight` is that of the whole sum."""
         (choice,) = self.choices
-        chosen = [Term(self.ops[key(option)], x, weight) for option, weight in self.weights(choice, mixture).items()]
+        chosen = [
+            Term(self.ops[key(option)], x, _product(weight, own))
+            for option, own in self.weights(choice, mixture).items()
+        ]
         return [term for term in chosen if not isinstance(term.op, Zero)] or chosen
+
+
+class Edge(Mixing):
+    """What a method puts on the edges of a node, if the sum of several is less work than one after the other."""
+
+    def joined(self, edges: Sequence[Term], mixture: Mixture | None, shared: Shared) -> Tensor | None:
+        """The weighted sum of edges that are all of this type, on a CPU, in training; None: they are to run alone."""
+        raise NotImplementedError
 
 
 @final
@@ -83,11 +94,13 @@ class MixedInput(Mixing):
 
     def forward(self, inputs: Sequence[Tensor], mixture: Mixture | None = None) -> Tensor:
         (choice,) = self.choices
-        chosen = [(self.edges[i], inputs[int(i)], weight) for i, weight in self.weights(choice, mixture).items()]
+        chosen = [Term(self.edges[i], inputs[int(i)], weight) for i, weight in self.weights(choice, mixture).items()]
         if _together(self, mixture):
+            shared = inputs.shared if isinstance(inputs, States) else Shared()
+            if (y := _joined(chosen, mixture, shared)) is not None:
+                return y
             terms = [term for edge, x, weight in chosen for term in _terms(edge, x, weight, mixture)]
             if serves(terms):
-                shared = inputs.shared if isinstance(inputs, States) else Shared()
                 return weighted_sum(terms, lambda op, x: run(op, x, mixture), shared)
         return _sum((_weighted(run(edge, x, mixture), weight) for edge, x, weight in chosen), inputs[0])
 
@@ -133,14 +146,20 @@ def _together(sum_: MixedOp | MixedInput, mixture: Mixture | None) -> bool:
     return sum_.fused and sum_.training and (mixture is not None or sum_.bound is not None)
 
 
+def _joined(edges: Sequence[Term], mixture: Mixture | None, shared: Shared) -> Tensor | None:
+    first = edges[0].op if edges else None
+    if not isinstance(first, Edge) or any(type(edge.op) is not type(first) for edge in edges):
+        return None
+    return first.joined(edges, mixture, shared)
+
+
 def _terms(edge: nn.Module, x: Tensor, weight: Tensor | None, mixture: Mixture | None) -> list[Term]:
     """The terms of an edge, weighted with the edge itself."""
-    if not isinstance(edge, MixedOp):
-        return [Term(edge, x, weight)]
-    terms = edge.terms(x, mixture)
-    if weight is None:
-        return terms
-    return [Term(op, x, weight if own is None else weight * own) for op, x, own in terms]
+    return edge.terms(x, mixture, weight) if isinstance(edge, MixedOp) else [Term(edge, x, weight)]
+
+
+def _product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return b if a is None else a if b is None else a * b
 
 
 def _weighted(y: Tensor, weight: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from morphogen.choice import Choice
-from morphogen.nn.mixed import MixedOp
-from morphogen.nn.mixture import Mixing, Mixture
+from morphogen.nn.mixed import Edge, MixedOp
+from morphogen.nn.mixture import Mixture, run
 from morphogen.nn.pointwise import conv2d
+from morphogen.nn.side_by_side import Shared, Term, serves, weighted_sum
 
 __all__ = ["PartialChannels", "narrowed"]
+
+CHANNELS_LAST = torch.channels_last
 
 
 @final
@@ -42,22 +45,58 @@ class PartialChannels:
 
 
 @final
-class _PartialOp(Mixing):
+class _PartialOp(Edge):
     def __init__(self, k: int, choice: Choice, build: Callable[[str], nn.Module]) -> None:
         super().__init__()
         self.k = k
         self.mixed = MixedOp(choice, lambda option: narrowed(build(option), k))
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
-        c = x.shape[1] // self.k
-        y = self.mixed(x[:, :c], mixture)
-        rest = x[:, c:]
-        if y.shape[2:] != rest.shape[2:]:
-            rest = F.max_pool2d(rest, 2, 2, ceil_mode=True)
-        both = torch.cat((y, rest), dim=1)
+        y = self.mixed(self._part(x), mixture)
+        rest = self._rest(x)
+        return self._shuffled(y, rest if y.shape[2:] == rest.shape[2:] else _halved(rest))
+
+    def joined(self, edges: Sequence[Term], mixture: Mixture | None, shared: Shared) -> Tensor | None:
+        """Sums of parts and sums of what passes by, put together and shuffled once."""
+
+        def part(x: Tensor) -> Tensor:
+            y: Tensor = shared.get(("part", self.k), [x], lambda: self._part(x).contiguous(memory_format=CHANNELS_LAST))
+            return y
+
+        def rest(x: Tensor, like: Tensor) -> Tensor:
+            y: Tensor = shared.get(("rest", self.k), [x], lambda: self._rest(x))
+            return y if y.shape[2:] == like.shape[2:] else shared.get(("halved",), [y], lambda: _halved(y))
+
+        def alone(op: nn.Module, x: Tensor) -> Tensor:
+            return run(op, x, mixture)
+
+        terms = [
+            term
+            for op, x, weight in edges
+            if isinstance(op, _PartialOp)
+            for term in op.mixed.terms(part(x), mixture, weight)
+        ]
+        if not serves(terms):
+            return None
+        y = weighted_sum(terms, alone, shared)
+        passing = [Term(nn.Identity(), rest(x, y), weight) for _, x, weight in edges]
+        return self._shuffled(y, weighted_sum(passing, alone, shared))
+
+    def _part(self, x: Tensor) -> Tensor:
+        return x[:, : x.shape[1] // self.k]
+
+    def _rest(self, x: Tensor) -> Tensor:
+        return x[:, x.shape[1] // self.k :]
+
+    def _shuffled(self, part: Tensor, rest: Tensor) -> Tensor:
+        both = torch.cat((part, rest), dim=1)
         batch, channels, height, width = both.shape
         # channel i of group g comes to place g + i k
         return both.view(batch, self.k, channels // self.k, height, width).transpose(1, 2).reshape(both.shape)
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 2, 2, ceil_mode=True)
 
 
 def narrowed(module: nn.Module, k: int) -> nn.Module:
