@@ -6,9 +6,10 @@ Protocol: random images, one thread, CPU seconds of the process (so that neighbo
 the other in each round, the first round dropped, the median of the rest. A step is the architecture step (Adam
 included) and the weight step (gradients clipped at 5, SGD with momentum). Memory: the growth of the peak of the
 resident set over one forward and backward pass of the weights, each in a process of its own. `morphogen again` is ours
-with cells that run again in backward. `--check` compares losses and gradients in float64 with the same weights on both
-sides instead. `--order sampled` times the weight step of sampled sub-graphs (ENAS, single path) and needs no reference:
-ours beside the same modules one after the other in torch's default memory layout.
+with cells that run again in backward; with `--partial K`, `1 of K, plain` runs one operation after the other. `--check`
+compares losses and gradients in float64 with the same weights on both sides instead. `--order sampled` times the weight
+step of sampled sub-graphs (ENAS, single path) and needs no reference: ours beside the same modules one after the other
+in torch's default memory layout.
 
 The reference is read from the folder it is in and adapted as it is read, none of its code is here: `.cuda()` is taken
 away, removed overloads of `add_` and `sub_` are rewritten, `view` becomes `reshape` where gradients are flattened, and
@@ -39,12 +40,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from morphogen.nn.mixed import fuse
+from morphogen.nn.mixed import Mixed, MixedOp, fuse
 from morphogen.nn.mixture import bind, picks_to_mixture
 from morphogen.nn.network import network
 from morphogen.oneshot import Softmax
 from morphogen.oneshot.distribution import Step
 from morphogen.oneshot.gradients import first_order
+from morphogen.oneshot.partial import PartialChannels
 from morphogen.oneshot.recompute import recompute
 from morphogen.oneshot.second_order import SecondOrder
 from morphogen.spaces.darts import DARTS, SKELETONS
@@ -141,17 +143,19 @@ def reference(folder: Path, setup: Setup, unrolled: bool) -> Side:
     )
 
 
-def our_parts(setup: Setup, dtype: torch.dtype, unrolled: bool) -> tuple[nn.Module, Softmax]:
+def our_parts(setup: Setup, dtype: torch.dtype, unrolled: bool, mixed: Mixed = MixedOp) -> tuple[nn.Module, Softmax]:
     skeleton = replace(SKELETONS["search"], image=setup.image, channels=setup.channels, cells=setup.cells)
     torch.manual_seed(0)
-    made = network(DARTS, skeleton).to(dtype=dtype, memory_format=torch.channels_last)
+    made = network(DARTS, skeleton, mixed).to(dtype=dtype, memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(0)
     gradient = SecondOrder() if unrolled else first_order
-    return made, Softmax(DARTS, gradient=gradient, generator=generator, dtype=dtype)
+    edges = mixed is not MixedOp
+    return made, Softmax(DARTS, gradient=gradient, edges=edges, generator=generator, dtype=dtype)
 
 
-def ours(setup: Setup, unrolled: bool, *, again: bool = False) -> Side:
-    made, distribution = our_parts(setup, torch.float32, unrolled)
+def ours(setup: Setup, unrolled: bool, *, again: bool = False, mixed: Mixed = MixedOp, fused: bool = True) -> Side:
+    made, distribution = our_parts(setup, torch.float32, unrolled, mixed)
+    fuse(made, fused)
     optimizer = sgd(made)
     batches = [batch(setup, seed, torch.float32) for seed in (1, 2)]
     train, valid = ((x.contiguous(memory_format=torch.channels_last), y) for x, y in batches)
@@ -226,6 +230,8 @@ def timed(sides: dict[str, Side], rounds: int) -> dict[str, dict[str, float]]:
 def memory(name: str, options: argparse.Namespace) -> float:
     """Megabytes that the peak grows by in one pass of the weights, in a new process."""
     command = [sys.executable, __file__, "--config", options.config, "--order", options.order, "--memory-of", name]
+    if options.partial:
+        command += ["--partial", str(options.partial)]
     if options.reference:
         command += ["--reference", str(options.reference)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
@@ -279,6 +285,7 @@ def main() -> None:
     )
     parser.add_argument("--config", choices=SETUPS, default="S")
     parser.add_argument("--order", choices=("first", "second", "sampled"), default="first")
+    parser.add_argument("--partial", type=int, metavar="K", help="Beside it, ours on one of K channels (PC-DARTS).")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--memory", action="store_true", help="Measure memory too.")
     parser.add_argument("--check", action="store_true", help="Compare the mathematics instead of the time.")
@@ -290,6 +297,10 @@ def main() -> None:
     makers: dict[str, Callable[[bool], Side]] = {"morphogen": lambda unrolled: ours(setup, unrolled)}
     if options.memory or options.memory_of:
         makers["morphogen again"] = lambda unrolled: ours(setup, unrolled, again=True)
+    if options.partial:
+        partial = PartialChannels(options.partial)
+        makers[f"1 of {options.partial}, plain"] = lambda unrolled: ours(setup, unrolled, mixed=partial, fused=False)
+        makers[f"1 of {options.partial}"] = lambda unrolled: ours(setup, unrolled, mixed=partial)
     if options.order == "sampled":
         makers = {
             "plain modules": lambda _: sampled(setup, plain=True),
