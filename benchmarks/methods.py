@@ -372,7 +372,7 @@ def main(words: Sequence[str] | None = None) -> int:
         sizes = " + ".join(f"{count:,}" for count in asked.images)
         about = (
             f"{asked.data}, {sizes} images to train, validate and test, pixels averaged {asked.pool} by {asked.pool}; three cells "
-            "and eight channels (`enas-macro`: twelve layers). A search has the seconds of the table, on one core, and random "
+            "and eight channels (`enas-macro`: twelve layers, trained three times as long). A search has the seconds of the table, on one core, and random "
             "search has as many. What either found is trained anew from new weights, once, by one recipe; the test split judges "
             "that. Errors are standard errors. `skips` are the most operations of a cell that only pass their input on."
         )
