@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from operator import add
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -63,12 +63,18 @@ class MixedOp(Mixing):
         return [term for term in chosen if not isinstance(term.op, Zero)] or chosen
 
 
-class Edge(Mixing):
-    """What a method puts on the edges of a node, if the sum of several is less work than one after the other."""
+@runtime_checkable
+class Edge(Protocol):
+    """What a method puts on the edges of a node, where the sum of several is less work than one after the other."""
 
     def joined(self, edges: Sequence[Term], mixture: Mixture | None, shared: Shared) -> Tensor | None:
-        """The weighted sum of edges that are all of this type, on a CPU, in training; None: they are to run alone."""
-        raise NotImplementedError
+        """The weighted sum of edges that are all of this type; None: they are to run alone.
+
+        Args:
+            edges: Modules, with their inputs `[N, C, H, W]` and weights.
+            mixture: As in `forward`.
+            shared: What was computed from the states of the cell already.
+        """
 
 
 @final
@@ -147,7 +153,7 @@ def _together(sum_: MixedOp | MixedInput, mixture: Mixture | None) -> bool:
 
 
 def _joined(edges: Sequence[Term], mixture: Mixture | None, shared: Shared) -> Tensor | None:
-    first = edges[0].op if edges else None
+    first: object = edges[0].op if edges else None
     if not isinstance(first, Edge) or any(type(edge.op) is not type(first) for edge in edges):
         return None
     return first.joined(edges, mixture, shared)

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from morphogen.choice import Choice
-from morphogen.nn.mixed import Edge, MixedOp
-from morphogen.nn.mixture import Mixture, run
+from morphogen.nn.mixed import MixedOp
+from morphogen.nn.mixture import Mixing, Mixture, run
 from morphogen.nn.pointwise import conv2d
 from morphogen.nn.side_by_side import Shared, Term, serves, weighted_sum
 
@@ -45,7 +45,7 @@ class PartialChannels:
 
 
 @final
-class _PartialOp(Edge):
+class _PartialOp(Mixing):
     def __init__(self, k: int, choice: Choice, build: Callable[[str], nn.Module]) -> None:
         super().__init__()
         self.k = k
