@@ -153,10 +153,10 @@ def _together(sum_: MixedOp | MixedInput, mixture: Mixture | None) -> bool:
 
 
 def _joined(edges: Sequence[Term], mixture: Mixture | None, shared: Shared) -> Tensor | None:
-    first: object = edges[0].op if edges else None
-    if not isinstance(first, Edge) or any(type(edge.op) is not type(first) for edge in edges):
+    if len({type(edge.op) for edge in edges}) != 1:
         return None
-    return first.joined(edges, mixture, shared)
+    first: object = edges[0].op
+    return first.joined(edges, mixture, shared) if isinstance(first, Edge) else None
 
 
 def _terms(edge: nn.Module, x: Tensor, weight: Tensor | None, mixture: Mixture | None) -> list[Term]:
