@@ -46,15 +46,11 @@ TRAINING = {"batch_size": 32, "lr": 0.1, "warmup": 0.5}
 SEARCHED: dict[str, Any] = {
     "skeleton": {"channels": 8, "cells": 3},
     "training": {"epochs": 3, **TRAINING},
-    "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 9, **TRAINING}},
+    "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 27, **TRAINING}},
 }
-LAYERS: dict[str, Any] = {
-    **SEARCHED,
-    "skeleton": {"channels": 8, "dropout": 0.0},
-    "final": {**SEARCHED["final"], "training": {"epochs": 27, **TRAINING}},
-}
-"""In a space whose choices are its layers, their number is the space's. Twelve layers in a row begin to learn later than
-cells, and half of 32 features dropped, as the paper does with 384, would be most of what they know by then."""
+LAYERS: dict[str, Any] = {**SEARCHED, "skeleton": {"channels": 8, "dropout": 0.0}}
+"""In a space whose choices are its layers, their number is the space's. Half of 32 features dropped, as the paper does
+with 384, would be most of what there is."""
 
 
 @final
@@ -97,7 +93,7 @@ METHODS = {
     "pc-darts": Method("pc-darts", 8, options=SUMMED),
     "gdas": Method("gdas", 12, options={"shortlist": 3}),
     "single-path": Method("single-path", 12, settings={"trials": 50}),
-    "enas": Method("enas", 5, "enas-micro", {"shortlist": 4, "candidates": 2, "steps": 2}),
+    "enas": Method("enas", 12, "enas-micro", LATE),
     "enas-macro": Method("enas", 30, "enas-macro", LATE),
 }
 LINE = "{:<20} {:>5} {:>8} {:>9} {:>9} {:>11} {:>7} {:>6}  {}"
@@ -181,22 +177,34 @@ def _error(values: Sequence[float]) -> float:
     return stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
 
 
-def prepare(name: str, to: Path, counts: Sequence[int], pool: int) -> Path:
-    """A part of a data set, with its pixels averaged in squares of `pool`, as one file."""
+def prepare(name: str, to: Path, counts: Sequence[int], pool: int, unused: bool = False) -> Path:
+    """A part of a data set, with its pixels averaged in squares of `pool`, as one file.
+
+    Args:
+        name: Of the data set.
+        to: The folder of the file.
+        counts: Images to train, to validate and to test.
+        pool: Pixels, each way.
+        unused: All of them from what the data set has to train with and the table does not use: to choose settings by.
+    """
     path = to / "images.npz"
     if path.is_file():
         return path
     data, rng = find_data(name), np.random.default_rng(0)
+    if unused:
+        ends = np.cumsum([counts[0], *counts])
+        chosen = np.split(rng.permutation(len(data.train)), ends)[1:-1]
+        sources = [data.train] * len(counts)
+    else:
+        sources = [data.train, data.valid, data.open_test()]
+        chosen = [rng.permutation(len(images))[:count] for images, count in zip(sources, counts, strict=True)]
     taken = {}
-    for split, images, count in zip(
-        ("train", "valid", "test"), (data.train, data.valid, data.open_test()), counts, strict=True
-    ):
-        chosen = rng.permutation(len(images))[:count]
-        pixels = images.images.numpy()[chosen].astype(np.float32)
+    for split, images, those in zip(("train", "valid", "test"), sources, chosen, strict=True):
+        pixels = images.images.numpy()[those].astype(np.float32)
         n, c, h, w = pixels.shape
         pooled = pixels[:, :, : h - h % pool, : w - w % pool].reshape(n, c, h // pool, pool, w // pool, pool)
         taken[f"x_{split}"] = np.rint(pooled.mean((3, 5))).astype(np.uint8)
-        taken[f"y_{split}"] = images.labels.numpy()[chosen]
+        taken[f"y_{split}"] = images.labels.numpy()[those]
     to.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part.npz")
     np.savez_compressed(aside, class_names=np.array(data.class_names), **taken)
@@ -252,7 +260,7 @@ def at_random(space: str, seed: int, to: Path, budgets: Sequence[float]) -> list
         if outcome.error is None and (best is None or outcome.metrics["accuracy"] > best[0]):
             best = outcome.metrics["accuracy"], architecture, place
         while left and spent >= left[0] and best is not None:
-            found.append(_tested(parts, seed, best[1], best[2]))
+            found.append(tested(parts, seed, best[1], best[2]))
             left.pop(0)
         if not left:
             break
@@ -269,19 +277,19 @@ def _sequence(parts: Parts, seed: int, folder: Path) -> Iterator[tuple[Architect
             continue
         known.add(identity)
         place = folder / f"{number}"
-        yield architecture, _judged(parts.judges.search, architecture, number, place / "briefly"), place
+        yield architecture, judged(parts.judges.search, architecture, number, place / "briefly"), place
         number += 1
 
 
-def _tested(parts: Parts, seed: int, architecture: Architecture, folder: Path) -> float:
+def tested(parts: Parts, seed: int, architecture: Architecture, folder: Path) -> float:
     assert parts.judges.final is not None
     assert parts.judges.test is not None
     anew = folder / "anew"
-    _judged(parts.judges.final, architecture, seed, anew)
-    return _judged(parts.judges.test, architecture, seed, folder / "test", warm_start=anew).metrics["accuracy"]
+    judged(parts.judges.final, architecture, seed, anew)
+    return judged(parts.judges.test, architecture, seed, folder / "test", warm_start=anew).metrics["accuracy"]
 
 
-def _judged(
+def judged(
     judge: Estimator, architecture: Architecture, seed: int, folder: Path, warm_start: Path | None = None
 ) -> Outcome:
     """What an estimator says, which is asked once."""
@@ -372,7 +380,7 @@ def main(words: Sequence[str] | None = None) -> int:
         sizes = " + ".join(f"{count:,}" for count in asked.images)
         about = (
             f"{asked.data}, {sizes} images to train, validate and test, pixels averaged {asked.pool} by {asked.pool}; three cells "
-            "and eight channels (`enas-macro`: twelve layers, trained three times as long). A search has the seconds of the table, on one core, and random "
+            "and eight channels (`enas-macro`: twelve layers). A search has the seconds of the table, on one core, and random "
             "search has as many. What either found is trained anew from new weights, once, by one recipe; the test split judges "
             "that. Errors are standard errors. `skips` are the most operations of a cell that only pass their input on."
         )

@@ -61,7 +61,7 @@ def test_random_search_ends_with_the_best_that_its_seconds_sufficed_for(
     monkeypatch.setattr(methods, "assemble", lambda config: None)
     monkeypatch.setattr(methods, "_sequence", lambda parts, seed, folder: iter(sequence))
     monkeypatch.setattr(
-        methods, "_tested", lambda parts, seed, architecture, folder: {"a0": 0.4, "a1": 0.9, "a3": 0.8}[architecture]
+        methods, "tested", lambda parts, seed, architecture, folder: {"a0": 0.4, "a1": 0.9, "a3": 0.8}[architecture]
     )
     assert [0.9, 0.4, 0.8, 0.9] == methods.at_random("darts", 0, tmp_path, [25.0, 5.0, 31.0, 20.0])
 

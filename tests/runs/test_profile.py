@@ -37,6 +37,21 @@ PRESETS = {"search": Skeleton(image=(4, 3, 3)), "final": Skeleton(image=(4, 3, 3
 SPACE = Space((Choice("width", ("2", "4", "6"), ordered=True),), network=Network, skeletons=PRESETS, name="tiny")
 
 
+class Summed(nn.Module):
+    """One convolution, whose kernel is chosen: a supernet can add its options up."""
+
+    def __init__(self, space: Space, skeleton: Skeleton) -> None:
+        super().__init__()
+        c = skeleton.image[0]
+        self.op = MixedOp(space["kernel"], lambda k: nn.Conv2d(c, 2, int(k), padding=int(k) // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x).mean((2, 3))  # type: ignore[no-any-return]
+
+
+KERNELS = Space((Choice("kernel", ("1", "3", "5"), ordered=True),), network=Summed, skeletons=PRESETS, name="kernels")
+
+
 def profile(*words: str, ok: int = 0) -> Any:
     done = CliRunner().invoke(app, ["profile", *words])
     assert ok == done.exit_code, done.output
@@ -125,6 +140,17 @@ def test_a_run_is_priced_before_it_is_spent(images: Path, tmp_path: Path) -> Non
     assert 0 < found["expected_seconds"] <= 600
     assert 2 == found["trials_that_fit"]
     assert "of a budget of 10 min 0 s: 2 trials of the search fit" in explain(found)
+
+
+def test_every_stage_of_a_shortlist_is_priced_and_so_is_the_training_of_what_it_names(
+    images: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "run.toml"
+    settings = {"space": f"{__name__}:KERNELS", "data": str(images), "strategy": "darts", "executor": "inline"}
+    text = "".join(f'{key} = "{value}"\n' for key, value in settings.items())
+    config.write_text(f"{text}control = false\n[strategy_options]\nepochs = 4\nseeds = 2\nshortlist = 3\n")
+    phases = {phase["phase"]: phase for phase in json.loads(profile(str(config), "--json").stdout)["phases"]}
+    assert 6 == phases["supernet"]["trials"] == phases["search"]["trials"]
 
 
 @pytest.mark.parametrize(
