@@ -128,6 +128,21 @@ def test_names_are_harmless() -> None:
     assert 10 < read.text.count(HOSTILE)
 
 
+def test_settings_are_named_as_in_the_file_a_line_each() -> None:
+    nested = {
+        "control": False,
+        "limits": {},
+        "start": [],
+        "final": {"seeds": 2, "training": {"lr": 0.1}},
+        "objectives": ["loss"],
+    }
+    lines = dict(page._settings(nested))
+    assert {"control": "false", "final.seeds": "2", "final.training.lr": "0.1", "objectives": "loss"} == lines
+    read = Reader(render(replace(record(), settings=nested)))
+    assert "final.training.lr" in read.text
+    assert "{" not in read.text
+
+
 def test_a_long_run_shows_its_best_trials_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "MOST_ROWS", 10)
     read = Reader(render(record()))

@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def render(record: RunRecord) -> str:
         table=_table(record),
         failures=[_failure(t) for t in record.failures[:MOST_ROWS]],
         failures_note=_failures_note(record),
-        settings={"seed": record.seed, **{k: v for k, v in record.settings.items() if k != "seed"}},
+        settings=dict(_settings({"seed": record.seed, **{k: v for k, v in record.settings.items() if k != "seed"}})),
     )
     return page
 
@@ -185,6 +185,18 @@ def _row(record: RunRecord, i: int) -> dict[str, str]:
         "seconds": duration(row.seconds),
         "note": row.note,
     }
+
+
+def _settings(settings: Mapping[str, Any], of: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values as the configuration file writes them, a line each; what is empty says nothing."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _settings(value, f"{of}{name}.")
+        elif isinstance(value, (list, tuple)):
+            if value:
+                yield f"{of}{name}", ", ".join(map(str, value))
+        else:
+            yield f"{of}{name}", str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _charts(record: RunRecord) -> tuple[list[dict[str, Any]], list[Figure]]:
