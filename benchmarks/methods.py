@@ -187,11 +187,15 @@ def prepare(name: str, to: Path, counts: Sequence[int], pool: int, unused: bool 
         pool: Pixels, each way.
         unused: All of them from what the data set has to train with and the table does not use: to choose settings by.
     """
-    path = to / "images.npz"
+    path = to / ("unused.npz" if unused else "images.npz")
     if path.is_file():
         return path
     data, rng = find_data(name), np.random.default_rng(0)
     if unused:
+        if len(data.train) < counts[0] + sum(counts):
+            raise SystemExit(
+                f"{name} has {len(data.train):,} images to train with; that leaves too few beside the table"
+            )
         ends = np.cumsum([counts[0], *counts])
         chosen = np.split(rng.permutation(len(data.train)), ends)[1:-1]
         sources = [data.train] * len(counts)
@@ -282,6 +286,7 @@ def _sequence(parts: Parts, seed: int, folder: Path) -> Iterator[tuple[Architect
 
 
 def tested(parts: Parts, seed: int, architecture: Architecture, folder: Path) -> float:
+    """Accuracy on the test split, trained anew."""
     assert parts.judges.final is not None
     assert parts.judges.test is not None
     anew = folder / "anew"

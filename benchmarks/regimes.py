@@ -44,7 +44,7 @@ class Regime(NamedTuple):
     def __str__(self) -> str:
         return f"{self.epochs} epochs" + ("" if self.dropout is None else f", dropout {self.dropout:g}")
 
-    def parts(self, space: str, to: Path) -> Parts:
+    def parts(self, space: str, images: Path) -> Parts:
         """Of a run that ends with it."""
         size: dict[str, Any] = LAYERS if space == "enas-macro" else SEARCHED
         final = {
@@ -52,15 +52,15 @@ class Regime(NamedTuple):
             "skeleton": {} if self.dropout is None else {"dropout": self.dropout},
             "training": {**size["final"]["training"], "epochs": self.epochs},
         }
-        return assemble(parse({"space": space, "data": str(to / "images.npz"), **size, "final": final}, "regimes"))
+        return assemble(parse({"space": space, "data": str(images), **size, "final": final}, "regimes"))
 
 
-def trained(number: int, space: str, to: Path, regimes: Sequence[Regime]) -> list[float]:
+def trained(number: int, space: str, images: Path, regimes: Sequence[Regime]) -> list[float]:
     """Accuracies of one random network: on the validation split after a training of the search, on the test split after
     each of the regimes."""
     found = []
     for regime in regimes:
-        parts, place = regime.parts(space, to), to / f"{space}-{number}"
+        parts, place = regime.parts(space, images), images.parent / f"{space}-{number}"
         architecture = parts.space.sample(np.random.default_rng(number))
         if not found:
             outcome = judged(parts.judges.search, architecture, number, place / "briefly")
@@ -83,10 +83,10 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     if asked.networks < 3:
         parser.error(f"--networks {asked.networks}: a correlation takes three or more")
-    prepare(asked.data, asked.to, asked.images, asked.pool, unused=True)
+    images = prepare(asked.data, asked.to, asked.images, asked.pool, unused=True)
     regimes = [Regime(*each) for each in product(sorted(asked.epochs), sorted(asked.dropout or [None], reverse=True))]
     with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
-        one = partial(trained, space=asked.space, to=asked.to, regimes=regimes)
+        one = partial(trained, space=asked.space, images=images, regimes=regimes)
         columns = list(zip(*pool.map(one, range(asked.networks)), strict=True))
     print(HEAD)
     for name, column in zip(["of the search", *map(str, regimes)], columns, strict=True):

@@ -53,6 +53,25 @@ def test_a_record_is_taken_up_and_the_next_trial_asked_for(name: str) -> None:
     assert row["seconds"] >= row["told"] + row["asked"] >= row["asked"] > 0
 
 
+def test_settings_are_chosen_by_images_that_the_table_does_not_use(tmp_path: Path) -> None:
+    methods, source = program("methods"), tmp_path / "data.npz"
+    splits = {"train": range(22), "valid": range(22, 26), "test": range(26, 34)}
+    arrays = {}
+    for split, values in splits.items():
+        arrays[f"x_{split}"] = np.array(values, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+        arrays[f"y_{split}"] = np.arange(len(values)) % 2
+    np.savez(source, **arrays)
+
+    def taken(unused: bool) -> list[list[int]]:
+        with np.load(methods.prepare(str(source), tmp_path, (6, 2, 8), 2, unused)) as file:
+            return [sorted(file[f"x_{split}"].reshape(-1, 16)[:, 0].tolist()) for split in splits]
+
+    table, others = taken(unused=False), taken(unused=True)
+    assert [6, 2, 8] == list(map(len, others)) == list(map(len, table))
+    assert {*range(26, 34)} == set(table[2])
+    assert 16 == len({i for split in others for i in split} - {i for split in table for i in split})
+
+
 def test_random_search_ends_with_the_best_that_its_seconds_sufficed_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
