@@ -1,8 +1,12 @@
-"""One torch thread a test process, and a few images in a file."""
+"""One torch thread a test process, Ctrl-C that is heard, and a few images in a file."""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a shell has what it starts in the background ignore Ctrl-C, and so would the drivers that tests send it to
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
