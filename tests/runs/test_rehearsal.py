@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -12,19 +13,24 @@ import pytest
 from morphogen import config as configuration
 from morphogen.methods.black_box import RESERVE
 from morphogen.runs.assembly import assemble
-from morphogen.runs.rehearsal import Rehearsal, rehearse
+from morphogen.runs.rehearsal import JUDGED, PAGE, START, Rehearsal, rehearse
 from morphogen.runs.run import create
 
 
 def test_an_export_is_timed_and_the_test_split_reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
     monkeypatch.setattr("morphogen.export.export", lambda network, folder, image: written.append(folder))
+    clock = count(step=2.0)  # a processor's own moves in hundredths
+    monkeypatch.setattr("morphogen.runs.rehearsal._cpu_seconds", lambda: next(clock))
     parts = assemble(configuration.parse({"space": "nasbench201", "data": "digits"}, "test"))
     found = rehearse(parts, seed=0, workers=2)
     assert 1 == len(written)
     assert not written[0].parent.exists()
-    assert found["test"] > 3.0  # four networks on two workers
-    assert found["seconds"] > found["export"] + found["test"]
+    assert parts.data is not None
+    each = 2.0 * len(parts.data.test) / min(JUDGED, len(parts.data.valid))
+    assert found["export"] == 2.0
+    assert found["test"] == pytest.approx(2 * (START + each))  # four networks on two workers
+    assert found["seconds"] == found["export"] + found["test"] + PAGE
 
 
 def test_until_it_has_found_something_the_usual_is_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
