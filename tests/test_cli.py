@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,10 @@ BAD = {
     ),
     "nothing to list": (["list", "spacs"], "did you mean 'spaces'"),
 }
+
+
+def test_the_version_is_that_of_the_installed_package(tmp_path: Path) -> None:
+    assert morphogen("--version", cwd=tmp_path).stdout == f"morphogen {version('morphogen')}\n"
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from morphogen import __version__
 from morphogen.failures import failures
 
 if TYPE_CHECKING:
@@ -32,6 +33,21 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any key of the configuration, such as training.epochs=8."),
 ]
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"morphogen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass  # options of the program itself, all of them eager
 
 
 @app.command()
