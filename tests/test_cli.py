@@ -151,7 +151,9 @@ def test_check_constructs_everything_and_asks_once(tmp_path: Path) -> None:
     assert checked["declared_cost"] > 0
 
 
-@pytest.mark.parametrize("what", ["spaces", "strategies", "estimators", "executors", "data", "tables"])
+@pytest.mark.parametrize(
+    "what", ["spaces", "strategies", "methods", "estimators", "executors", "data", "tables", "zoo"]
+)
 def test_everything_listed_has_a_name_and_a_line(what: str, tmp_path: Path) -> None:
     rows = json.loads(morphogen("list", what, "--json", cwd=tmp_path).stdout)
     assert rows

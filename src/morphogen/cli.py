@@ -370,7 +370,8 @@ def compare(
 @app.command("list")
 def list_(
     what: Annotated[
-        str, typer.Argument(metavar="spaces|strategies|estimators|executors|data|tables", help="What to list.")
+        str,
+        typer.Argument(metavar="spaces|strategies|methods|estimators|executors|data|tables|zoo", help="What to list."),
     ],
     as_json: Json = False,
 ) -> None:

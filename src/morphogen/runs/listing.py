@@ -28,10 +28,12 @@ def rows(what: str) -> Rows:
     kinds: dict[str, Callable[[], Rows]] = {
         "spaces": _spaces,
         "strategies": lambda: _classes("morphogen.strategies"),
+        "methods": _methods,
         "estimators": lambda: _classes("morphogen.estimators"),
         "executors": lambda: _classes("morphogen.executors"),
         "data": _data,
         "tables": _tables,
+        "zoo": _zoo,
     }
     if what not in kinds:
         raise ValueError(
@@ -86,6 +88,15 @@ def _classes(package: str) -> Rows:
     return [{"name": kebab(name), "what": _first_line(getattr(module, name))} for name in sorted(module.__all__)]
 
 
+def _methods() -> Rows:
+    from morphogen.methods import METHODS, SPACE, SPACES
+
+    return [
+        {"name": name, "space": SPACES.get(name, SPACE), "what": _first_line(resolve(path))}
+        for name, path in METHODS.items()
+    ]
+
+
 def _spaces() -> Rows:
     from morphogen.spaces import SPACES, space
 
@@ -113,3 +124,18 @@ def _tables() -> Rows:
 
     made = [{"name": name, "what": _first_line(resolve(path))} for name, path in TABLES.items()]
     return [*made, *({"name": name, "what": load(path).about} for name, path in SHIPPED.items())]
+
+
+def _zoo() -> Rows:
+    from morphogen.spaces.zoo import PRESETS
+
+    return [
+        {
+            "name": f"zoo:{name}",
+            "image": "x".join(map(str, preset.skeleton.image)),
+            "classes": preset.skeleton.classes,
+            "cells": preset.skeleton.cells,
+            "channels": preset.skeleton.channels,
+        }
+        for name, preset in PRESETS.items()
+    ]
