@@ -153,7 +153,7 @@ def our_parts(setup: Setup, dtype: torch.dtype, unrolled: bool, mixed: Mixed = M
     return made, Softmax(DARTS, gradient=gradient, edges=edges, generator=generator, dtype=dtype)
 
 
-def ours(setup: Setup, unrolled: bool, *, again: bool = False, mixed: Mixed = MixedOp, fused: bool = True) -> Side:
+def ours(setup: Setup, unrolled: bool, *, again: bool = False, mixed: Mixed = MixedOp, fused: bool | None = None) -> Side:
     made, distribution = our_parts(setup, torch.float32, unrolled, mixed)
     fuse(made, fused)
     optimizer = sgd(made)
@@ -188,7 +188,7 @@ def sampled(setup: Setup, *, plain: bool) -> Side:
     made, _ = our_parts(setup, torch.float32, False)
     layout = torch.contiguous_format if plain else torch.channels_last
     made.to(memory_format=layout)
-    fuse(made, not plain)
+    fuse(made, False if plain else None)
     optimizer, rng = sgd(made), np.random.default_rng(0)
     images, classes = batch(setup, 1, torch.float32)
     images = images.contiguous(memory_format=layout)

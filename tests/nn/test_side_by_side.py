@@ -60,6 +60,7 @@ def pair(request):
         for number, logits in enumerate(distribution.logits.values()):
             logits.copy_(torch.arange(len(logits)).add(number).sin())
     plain = copy.deepcopy(fast)
+    fuse(fast)
     fuse(plain, False)
     return distribution, fast, plain
 
@@ -122,6 +123,7 @@ def test_what_it_does_not_know_runs_as_it_is():
 
     made = {"twice": Twice, "skip_connect": torch.nn.Identity}
     mixed = MixedOp(Choice("op", ("twice", "skip_connect")), lambda name: made[name]())
+    fuse(mixed)
     x = torch.randn(2, 3, 4, 4)
     half = torch.tensor(0.5)
     torch.testing.assert_close(1.5 * x, mixed(x, {"op": {"twice": half, "skip_connect": half}}))
@@ -129,6 +131,7 @@ def test_what_it_does_not_know_runs_as_it_is():
 
 def test_an_operation_that_somebody_listens_to_runs_as_it_is():
     mixed = MixedOp(Choice("op", ("sep_conv_3x3", "max_pool_3x3")), lambda name: operation(name, 4, 1))
+    fuse(mixed)
     heard = []
     mixed.ops["sep_conv_3x3"][1].register_forward_hook(lambda *_: heard.append("depthwise"))
     mixed.ops["max_pool_3x3"].register_forward_hook(lambda *_: heard.append("pool"))
@@ -137,8 +140,54 @@ def test_an_operation_that_somebody_listens_to_runs_as_it_is():
     assert ["depthwise", "pool"] == sorted(heard)
 
 
+class Residual(torch.nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Doubled(torch.nn.Identity):
+    def forward(self, x):
+        return 2 * x
+
+
+def norm_of_four():
+    return torch.nn.BatchNorm2d(4, affine=False)
+
+
+def convolution():
+    return torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 1, bias=False), norm_of_four()
+
+
+OWN = {
+    "residual": lambda: Residual(*convolution()),
+    "nested": lambda: torch.nn.Sequential(torch.nn.Identity(), Residual(*convolution())),
+    "straight": lambda: torch.nn.Sequential(*convolution()),
+    "doubled": Doubled,
+    "nothing": torch.nn.Sequential,
+    "average": lambda: torch.nn.AvgPool2d(3, 1, 1),
+    "average-inside": lambda: torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False),
+    "average-inside-norm": lambda: torch.nn.Sequential(
+        torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False), norm_of_four()
+    ),
+    "max-norm": lambda: torch.nn.Sequential(torch.nn.MaxPool2d(3, 1, 1), norm_of_four()),
+}
+
+
+def test_operations_of_ones_own_that_look_like_known_ones_are_what_they_are():
+    torch.manual_seed(0)
+    mixed = MixedOp(Choice("op", tuple(OWN)), lambda name: OWN[name]()).double()
+    x = torch.randn(3, 4, 6, 6, dtype=torch.float64)
+    for name in OWN:
+        weights = {"op": {other: torch.tensor(1.0 if other == name else 1e-9) for other in OWN}}
+        fuse(mixed, True)
+        found = mixed(x, weights)
+        fuse(mixed, False)
+        torch.testing.assert_close(found, mixed(x, weights), rtol=1e-12, atol=1e-12, msg=name)
+
+
 def test_norms_in_evaluation_mode_use_their_running_statistics():
     mixed = MixedOp(Choice("op", ("sep_conv_3x3", "max_pool_3x3")), lambda name: operation(name, 4, 1, pool_norm=True))
+    fuse(mixed)
     mixed(torch.randn(2, 4, 6, 6), {"op": {"sep_conv_3x3": torch.tensor(0.5), "max_pool_3x3": torch.tensor(0.5)}})
     mixed.eval()
     x = torch.randn(2, 4, 6, 6)
@@ -149,8 +198,7 @@ def test_norms_in_evaluation_mode_use_their_running_statistics():
     torch.testing.assert_close(expected, mixed(x, weights))
 
 
-def test_a_large_sampled_sub_graph_is_equal_too(pair, monkeypatch):
-    monkeypatch.setattr("morphogen.nn.side_by_side.LARGE", 0)
+def test_a_sampled_sub_graph_is_equal_too(pair):
     distribution, *networks = pair
     mixture = picks_to_mixture(distribution.space.sample(np.random.default_rng(3)))
     images, classes = batch(1)
@@ -161,3 +209,18 @@ def test_a_large_sampled_sub_graph_is_equal_too(pair, monkeypatch):
         found.append({i: g for i, g in enumerate(gradients) if g is not None})
     assert found[0].keys() == found[1].keys()
     assert close(found[0].values(), found[1].values())
+
+
+def test_small_sums_are_computed_by_their_modules_unless_told():
+    mixed = MixedOp(Choice("op", ("sep_conv_3x3", "max_pool_3x3")), lambda name: operation(name, 4, 1))
+    weights = {"op": {"sep_conv_3x3": torch.tensor(0.5), "max_pool_3x3": torch.tensor(0.5)}}
+
+    def together(fused, images):
+        fuse(mixed, fused)
+        with torch.profiler.profile() as profile:
+            mixed(torch.randn(images, 4, 8, 8), weights)
+        return "_Normalized" in {event.key for event in profile.key_averages()}
+
+    assert [False, True] == [together(None, 2), together(None, 64)]
+    assert [False, False] == [together(False, 2), together(False, 64)]
+    assert [True, True] == [together(True, 2), together(True, 64)]

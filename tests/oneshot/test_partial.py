@@ -75,11 +75,18 @@ def test_edges_weigh_in_when_inputs_are_ranked():
     assert ("0", "1") == plain.derive(lambda a: 0.0, torch.Generator()).picks["normal/3/inputs"]
 
 
+class StandardizedConv2d(nn.Conv2d):
+    def forward(self, x):
+        return nn.functional.conv2d(x, self.weight / self.weight.std())
+
+
 def test_what_cannot_be_narrowed_is_refused():
     with pytest.raises(ValueError, match="partial channels take one of 4 channels, but an operation has 6"):
         narrowed(nn.Conv2d(6, 6, 3), 4)
     with pytest.raises(ValueError, match="cannot make a Linear narrower"):
         narrowed(nn.Sequential(nn.Linear(4, 4)), 4)
+    with pytest.raises(ValueError, match="cannot make a StandardizedConv2d narrower"):
+        narrowed(StandardizedConv2d(4, 4, 1), 4)
     with pytest.raises(ValueError, match="k=1"):
         PartialChannels(1)
 

@@ -13,6 +13,7 @@ from morphogen.moves import mutate
 from morphogen.nn.complexity import complexity
 from morphogen.nn.drop_path import DropPath, advance
 from morphogen.nn.inherit import inherit
+from morphogen.nn.mixed import fuse
 from morphogen.nn.mixture import picks_to_mixture
 from morphogen.nn.network import network
 from morphogen.spaces import DARTS, Genotype, Skeleton, space
@@ -100,9 +101,11 @@ def test_supernets_have_the_counts_of_the_released_code(channels, cells, params)
 
 
 @with_vector
-def test_the_supernet_computes_what_the_released_code_does():
+@pytest.mark.parametrize("together", [True, False])
+def test_the_supernet_computes_what_the_released_code_does(together):
     expected = json.loads(VECTOR.read_text())
     supernet = network(DARTS, Skeleton((3, 8, 8), 5, channels=4, cells=3, affine=False, pool_norm=True)).double()
+    fuse(supernet, together)
     parameters = list(supernet.parameters())
     assert [shape for _, shape in expected["params"]] == [list(p.shape) for p in parameters]
     with torch.no_grad():

@@ -45,11 +45,11 @@ class MixedOp(Mixing):
     def __init__(self, choice: Choice, build: Callable[[str], nn.Module]) -> None:
         super().__init__(choice)
         self.ops = nn.ModuleDict({key(option): build(option) for option in choice.options})
-        self.fused = True
+        self.fused: bool | None = None
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
         terms = self.terms(x, mixture)
-        if _together(self, mixture) and serves(terms):
+        if _together(self, mixture) and serves(terms, self.fused):
             return weighted_sum(terms, lambda op, x: run(op, x, mixture), Shared())
         return _sum((_weighted(run(op, x, mixture), weight) for op, x, weight in terms), x)
 
@@ -96,7 +96,7 @@ class MixedInput(Mixing):
                     f"choice '{choice.name}' is among inputs, its options are indices 0, 1, ...; got '{option}'"
                 )
         self.edges = nn.ModuleDict({option: build(option) for option in choice.options})
-        self.fused = True
+        self.fused: bool | None = None
 
     def forward(self, inputs: Sequence[Tensor], mixture: Mixture | None = None) -> Tensor:
         (choice,) = self.choices
@@ -106,7 +106,7 @@ class MixedInput(Mixing):
             if (y := _joined(chosen, mixture, shared)) is not None:
                 return y
             terms = [term for edge, x, weight in chosen for term in _terms(edge, x, weight, mixture)]
-            if serves(terms):
+            if serves(terms, self.fused):
                 return weighted_sum(terms, lambda op, x: run(op, x, mixture), shared)
         return _sum((_weighted(run(edge, x, mixture), weight) for edge, x, weight in chosen), inputs[0])
 
@@ -139,9 +139,9 @@ class MixedDepth(Mixing):
         return _sum((_weighted(outputs[depth], weight) for depth, weight in chosen.items()), x)
 
 
-def fuse(network: nn.Module, on: bool = True) -> None:
-    """Let the sums of a supernet be computed together, as they are unless told, or one operation after the other, as
-    they are written. The same numbers but for rounding."""
+def fuse(network: nn.Module, on: bool | None = True) -> None:
+    """How the sums of a supernet are computed: together wherever they can be (True), where that is faster (None, as they
+    are unless told), or one operation after the other, as they are written (False). The same numbers but for rounding."""
     for module in network.modules():
         if isinstance(module, MixedOp | MixedInput):
             module.fused = on
@@ -149,7 +149,7 @@ def fuse(network: nn.Module, on: bool = True) -> None:
 
 def _together(sum_: MixedOp | MixedInput, mixture: Mixture | None) -> bool:
     # without a mixture it is a stand-alone network, which stays what `torch.nn` makes of it
-    return sum_.fused and sum_.training and (mixture is not None or sum_.bound is not None)
+    return sum_.fused is not False and sum_.training and (mixture is not None or sum_.bound is not None)
 
 
 def _joined(edges: Sequence[Term], mixture: Mixture | None, shared: Shared) -> Tensor | None:

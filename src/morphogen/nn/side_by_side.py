@@ -16,7 +16,7 @@ not known (see `_stages`) runs as the module that it is. For a kernel of one's o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, NamedTuple, final
@@ -68,16 +68,24 @@ class Shared:
 LARGE = 2**16
 """So many numbers in a state make up for the calls where nothing is shared."""
 
+SMALL = 2**14
+"""So many do where the operations of several edges run side by side."""
 
-def serves(terms: Sequence[Term]) -> bool:
-    """Whether a sum is computed here, and not by its modules: of images in float, on a CPU; weighted, or of large
-    ones."""
-    if not terms:
+
+def serves(terms: Sequence[Term], fused: bool | None = None) -> bool:
+    """Whether a sum is computed here, and not by its modules: of images in float, on a CPU.
+
+    Args:
+        terms: Of the sum.
+        fused: True: however small it is; None: where that is faster; False: never.
+    """
+    if fused is False or not terms:
         return False
     x = terms[0].x
-    if x.numel() < LARGE and sum(term.weight is not None for term in terms) < 2:
+    if x.device.type != "cpu" or x.dim() != 4 or not x.is_floating_point() or torch.is_autocast_enabled("cpu"):
         return False
-    return x.device.type == "cpu" and x.dim() == 4 and x.is_floating_point() and not torch.is_autocast_enabled("cpu")
+    shared = sum(term.weight is not None for term in terms) > 1
+    return fused is True or x.numel() >= (SMALL if shared else LARGE)
 
 
 def weighted_sum(terms: Sequence[Term], run: Callable[[nn.Module, Tensor], Tensor], shared: Shared) -> Tensor:
@@ -93,14 +101,15 @@ def weighted_sum(terms: Sequence[Term], run: Callable[[nn.Module, Tensor], Tenso
     rest: list[tuple[Tensor, Tensor]] = []
     seen = _Statistics()
     for term in terms:
-        stages = _stages(term.op)
+        layers = _layers(term.op)
+        stages = None if layers is None else _stages(layers)
         if stages is not None:
             key = (term.x.shape, *(stage.kind for stage in stages))
             alike.setdefault(key, []).append((term, stages))
             continue
-        y = _pooled(term, shared, seen)
+        y = None if layers is None else _passed(layers, term.x, shared, seen)
         if y is None:
-            y = term.x if isinstance(term.op, nn.Identity) else run(term.op, term.x)
+            y = run(term.op, term.x)
         if term.weight is None:
             sums.append(y)
         else:
@@ -132,30 +141,32 @@ class _Stage(NamedTuple):
         return first, p.in_channels, p.out_channels, self.norm.eps
 
 
-def _stages(op: nn.Module) -> list[_Stage] | None:
-    """What an operation is made of; None where it is anything else, or somebody listens to its modules."""
-    modules = [] if _hooked(op) else list(_flat(op))
-    stages = []
-    while modules:
-        if len(modules) < 3 or type(modules.pop(0)) is not nn.ReLU:
+def _layers(op: nn.Module) -> list[nn.Module] | None:
+    """Those of nested `Sequential`s, in the order in which they run; None where somebody listens to one."""
+    if op._forward_hooks or op._forward_pre_hooks or op._backward_hooks or op._backward_pre_hooks:
+        return None
+    if type(op).forward is not nn.Sequential.forward:  # what derives from it may compute something else
+        return [op]
+    found: list[nn.Module] = []
+    for module in op:  # type: ignore[attr-defined]  # a `Sequential`
+        below = _layers(module)
+        if below is None:
             return None
-        first = modules.pop(0) if _is_depthwise(modules[0]) else None
-        if len(modules) < 2 or not (_is_pointwise(modules[0]) and _is_norm(modules[1])):
+        found += below
+    return found
+
+
+def _stages(layers: Sequence[nn.Module]) -> list[_Stage] | None:
+    """What layers are, together; None where they are anything else."""
+    left, stages = list(layers), []
+    while left:
+        if len(left) < 3 or type(left.pop(0)) is not nn.ReLU:
             return None
-        stages.append(_Stage(first, modules.pop(0), modules.pop(0)))  # type: ignore[arg-type]  # just looked at
+        first = left.pop(0) if _is_depthwise(left[0]) else None
+        if len(left) < 2 or not (_is_pointwise(left[0]) and _is_norm(left[1])):
+            return None
+        stages.append(_Stage(first, left.pop(0), left.pop(0)))  # type: ignore[arg-type]  # just looked at
     return stages or None
-
-
-def _flat(op: nn.Module) -> Iterator[nn.Module]:
-    if isinstance(op, nn.Sequential):
-        for module in op:
-            yield from _flat(module)
-    else:
-        yield op
-
-
-def _hooked(op: nn.Module) -> bool:
-    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in op.modules())
 
 
 def _is_depthwise(m: nn.Module) -> bool:
@@ -214,20 +225,29 @@ def _scale_and_shift(stage: _Stage) -> tuple[Tensor, Tensor]:
     return like.new_ones(norm.num_features), like.new_zeros(norm.num_features)
 
 
-def _pooled(term: Term, shared: Shared, seen: _Statistics) -> Tensor | None:
-    """A pooling, and the norm behind it where there is one; None for anything else."""
-    pool, *norms = _flat(term.op)
-    if not isinstance(pool, nn.MaxPool2d | nn.AvgPool2d) or len(norms) > 1 or _hooked(term.op):
+POOLS: Mapping[type[nn.Module], tuple[str, ...]] = {
+    nn.AvgPool2d: ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+    nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+}
+"""What tells two poolings apart."""
+
+
+def _passed(layers: Sequence[nn.Module], x: Tensor, shared: Shared, seen: _Statistics) -> Tensor | None:
+    """x itself, or its pooling and the norm behind that, where there is one; None for anything else."""
+    if all(type(layer) is nn.Identity for layer in layers):
+        return x
+    pool, *norms = layers
+    if type(pool) not in POOLS or getattr(pool, "return_indices", False) or len(norms) > 1:
         return None
     if norms and not (_is_norm(norms[0]) and not norms[0].affine):
         return None
-    what = (type(pool), pool.extra_repr())
-    y: Tensor = shared.get(what, [term.x], lambda: pool(term.x))
+    what = (type(pool), *(str(getattr(pool, name)) for name in POOLS[type(pool)]))
+    y: Tensor = shared.get(what, [x], lambda: pool(x))
     if norms:
         (norm,) = norms
         assert isinstance(norm, nn.BatchNorm2d)
         y, mean, inverse = shared.get(
-            (*what, norm.eps), [term.x], lambda: torch.native_batch_norm(y, None, None, None, None, True, 0.0, norm.eps)
+            (*what, norm.eps), [x], lambda: torch.native_batch_norm(y, None, None, None, None, True, 0.0, norm.eps)
         )
         seen.add([norm], mean[None], (inverse**-2 - norm.eps)[None], y)
     return y

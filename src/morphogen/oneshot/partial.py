@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from morphogen.choice import Choice
 from morphogen.nn.mixed import MixedOp
 from morphogen.nn.mixture import Mixing, Mixture, run
-from morphogen.nn.pointwise import conv2d
+from morphogen.nn.pointwise import StridedPointwise, conv2d
 from morphogen.nn.side_by_side import Shared, Term, serves, weighted_sum
 
 __all__ = ["PartialChannels", "narrowed"]
@@ -70,13 +70,11 @@ class _PartialOp(Mixing):
         def alone(op: nn.Module, x: Tensor) -> Tensor:
             return run(op, x, mixture)
 
+        ops = [op.mixed for op, _, _ in edges if isinstance(op, _PartialOp)]  # all of them
         terms = [
-            term
-            for op, x, weight in edges
-            if isinstance(op, _PartialOp)
-            for term in op.mixed.terms(part(x), mixture, weight)
+            term for op, (_, x, weight) in zip(ops, edges, strict=True) for term in op.terms(part(x), mixture, weight)
         ]
-        if not serves(terms):
+        if not serves(terms, ops[0].fused):
             return None
         y = weighted_sum(terms, alone, shared)
         passing = [Term(nn.Identity(), rest(x, y), weight) for _, x, weight in edges]
@@ -109,9 +107,9 @@ def narrowed(module: nn.Module, k: int) -> nn.Module:
     """
     for name, child in module.named_children():
         setattr(module, name, narrowed(child, k))
-    if isinstance(module, nn.Conv2d):
-        return _narrow_conv(module, k)
-    if isinstance(module, nn.BatchNorm2d):
+    if type(module) in (nn.Conv2d, StridedPointwise):  # one's own convolution may compute something else
+        return _narrow_conv(module, k)  # type: ignore[arg-type]  # just looked at
+    if type(module) is nn.BatchNorm2d:
         return nn.BatchNorm2d(
             _divided(module.num_features, k), module.eps, module.momentum, module.affine, module.track_running_stats
         )
