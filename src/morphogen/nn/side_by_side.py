@@ -68,7 +68,7 @@ class Shared:
 LARGE = 2**16
 """So many numbers in a state make up for the calls where nothing is shared."""
 
-SMALL = 2**14
+SMALL = 15_000
 """So many do where the operations of several edges run side by side."""
 
 
