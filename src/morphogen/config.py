@@ -212,7 +212,8 @@ def _explain(error: ValidationError) -> str:
         return first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         model: type[BaseModel] = FinalConfig if path[0] == "final" and len(path) > 1 else Config
-        return f"there is no key '{key}'{nearest(path[-1], model.model_fields)}"
+        there_are = f"; there are {', '.join(model.model_fields)}"
+        return f"there is no key '{key}'{nearest(path[-1], model.model_fields) or there_are}"
     shown = re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", repr(first["input"]))
     return f"{key} = {shown}: {first['msg'].removeprefix('Value error, ')}"
 
