@@ -137,7 +137,7 @@ def _known(metrics: Iterable[str], data: Data) -> None:
     from morphogen.estimators.energy import Meter
     from morphogen.estimators.scores import SCORES
 
-    known = [*data.task.metrics, *COUNTED, *TIMED, *SCORES]
+    known = list(dict.fromkeys([*data.task.metrics, *COUNTED, *TIMED, *SCORES]))
     for metric in metrics:
         if metric not in known:
             raise ValueError(
