@@ -63,3 +63,24 @@ def test_cells_keep_little_for_backward():
 def test_a_network_without_cells_is_refused():
     with pytest.raises(ValueError, match="Linear has no module list 'cells'"), recompute(torch.nn.Linear(2, 2)):
         pass
+
+
+def test_cells_are_called_by_keywords_too():
+    class Scaled(torch.nn.Module):
+        def forward(self, x, *, by):
+            return by * x
+
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells = torch.nn.ModuleList([Scaled(), Scaled()])
+
+        def forward(self, x):
+            for cell in self.cells:
+                x = cell(x, by=3)
+            return x
+
+    x, two = torch.ones(2, requires_grad=True), Two()
+    with recompute(two):
+        two(x).sum().backward()
+    assert [9, 9] == x.grad.tolist()

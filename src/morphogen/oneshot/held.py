@@ -17,7 +17,8 @@ def held(network: nn.Module) -> Iterator[None]:
 
     **Differs** from the released DARTS, whose running statistics also see the batches of its architecture steps.
     """
-    buffers = list(network.buffers())
+    found = [(module, name, b) for module in network.modules() for name, b in module._buffers.items() if b is not None]
+    buffers = [buffer for _, _, buffer in found]
     saved = [buffer.clone() for buffer in buffers]
     try:
         yield
@@ -25,6 +26,8 @@ def held(network: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             if buffers:  # there are thousands, and each is small
                 torch._foreach_copy_(buffers, saved)
+        for module, name, buffer in found:
+            module._buffers[name] = buffer  # a module may have put another tensor in its place
 
 
 @contextmanager

@@ -45,11 +45,11 @@ def recompute(network: nn.Module) -> Iterator[None]:
             del cell.forward  # the class has one
 
 
-def _run(cell: nn.Module, forward: Any, *args: Any) -> Any:
+def _run(cell: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
-        return forward(*args)
+        return forward(*args, **kwargs)
 
     def contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
         return nullcontext(), held(cell)
 
-    return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts)
+    return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
