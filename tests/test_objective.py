@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from morphogen.objective import MeasuredLimit, Objective, best, dominates, judge, pareto_front
+from morphogen.objective import MeasuredLimit, Objective, best, dominates, judge, objective, pareto_front
 from morphogen.trial import Outcome, Proposal, Trial
 from small_spaces import SMALL
 
@@ -100,3 +100,13 @@ def test_the_front_has_neither_failures_nor_what_is_over_a_limit() -> None:
 def test_vectors_of_two_lengths_are_not_compared() -> None:
     with pytest.raises(ValueError, match="zip"):
         dominates((1.0,), (1.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "maximize"), [("accuracy", True), ("mae", False), ("max:iou", True), ("min:accuracy", False)]
+)
+def test_the_direction_of_a_name_is_known_or_said(text: str, maximize: bool) -> None:
+    found = objective(text)
+    assert Objective(text.rpartition(":")[2], maximize) == found
+    assert (2.0 if maximize else -2.0) == found.gain(2.0)
+    assert -math.inf == found.gain(math.nan)

@@ -17,15 +17,13 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from morphogen.catalog import nearest
 from morphogen.methods import SPACE, SPACES
-from morphogen.objective import Objective
 
-__all__ = ["Config", "FinalConfig", "assign", "duration", "load", "objective", "parse", "save"]
+__all__ = ["Config", "FinalConfig", "assign", "duration", "load", "parse", "save"]
 
 MAX_BYTES = 1_000_000
 MAX_DOTS = 1000
 """In a line: `tomllib` takes minutes for a key of 50,000 parts."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-MAXIMIZED = frozenset({"accuracy", "top5", "images_per_second", "auc", "f1"})
 
 
 def duration(value: object) -> object:
@@ -40,14 +38,6 @@ def duration(value: object) -> object:
         return float(text)
     except ValueError:
         raise ValueError(f"'{value}' is not a duration; write 90s, 10m or 1h30m") from None
-
-
-def objective(text: str) -> Objective:
-    """`accuracy`, `latency_ms`, or with an explicit direction `max:f1`, `min:loss`."""
-    direction, colon, metric = text.partition(":")
-    if colon and direction in ("max", "min"):
-        return Objective(metric, maximize=direction == "max")
-    return Objective(text, maximize=text in MAXIMIZED)
 
 
 def _without_password(url: str) -> str:

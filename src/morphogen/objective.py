@@ -9,7 +9,10 @@ from typing import final
 
 from morphogen.trial import Outcome, Trial
 
-__all__ = ["MeasuredLimit", "Objective", "best", "dominates", "judge", "pareto_front"]
+__all__ = ["MAXIMIZED", "MeasuredLimit", "Objective", "best", "dominates", "judge", "objective", "pareto_front"]
+
+MAXIMIZED = frozenset({"accuracy", "top5", "images_per_second", "auc", "f1"})
+"""Metrics of which more is better, where nobody says so."""
 
 
 @final
@@ -36,14 +39,25 @@ class Objective:
         if self.metric not in outcome.metrics:
             gives = ", ".join(outcome.metrics) or "none"
             raise KeyError(f"the estimator gives no metric '{self.metric}'; it gives {gives}")
-        value = outcome.metrics[self.metric]
+        return -self.gain(outcome.metrics[self.metric])
+
+    def gain(self, value: float) -> float:
+        """A value of the metric, turned so that more is better; NaN is minus infinity."""
         if math.isnan(value):  # nothing compares with it, so it would pass for the best
-            return math.inf
-        return -value if self.maximize else value
+            return -math.inf
+        return value if self.maximize else -value
 
     def metric_value(self, loss: float) -> float:
         """The metric in its natural direction, from a loss."""
         return -loss if self.maximize else loss
+
+
+def objective(text: str) -> Objective:
+    """`accuracy`, `latency_ms`, or with an explicit direction `max:f1`, `min:loss`."""
+    direction, colon, metric = text.partition(":")
+    if colon and direction in ("max", "min"):
+        return Objective(metric, maximize=direction == "max")
+    return Objective(text, maximize=text in MAXIMIZED)
 
 
 @final

@@ -1,3 +1,4 @@
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from morphogen.choice import Choice
 from morphogen.estimators.supernet_agreement import agreement
+from morphogen.objective import Objective
 from morphogen.space import Space
 from morphogen.trial import Outcome
 
@@ -49,3 +51,18 @@ def test_the_price_is_in_seconds_where_they_are_known_and_every_training_is_told
 def test_what_cannot_be_ranked_is_refused(tmp_path, k):
     with pytest.raises(ValueError, match=f"k={k} architectures cannot be ranked: expected 2 to 25"):
         agreement(SPACE, tmp_path, Formula(1.0), Formula(1.0), np.random.default_rng(0), k=k)
+
+
+def test_errors_are_ranked_as_accuracies_are_and_a_failed_training_is_the_worst(tmp_path):
+    class Errors(Formula):
+        def __call__(self, proposal, context):
+            accuracy = super().__call__(proposal, context).metrics["accuracy"]
+            return Outcome({"mae": 1 - accuracy}) if accuracy else Outcome(error="it diverged")
+
+    rng, said = np.random.default_rng(0), []
+    space = Space((Choice("a", tuple("01234"), ordered=True), Choice("b", ("0", "1"), ordered=True)))
+    found = agreement(space, tmp_path, Errors(0.05), Errors(0.1), rng, k=10, sought=Objective("mae"), say=said.append)
+    assert 1.0 == found.tau
+    assert math.inf in found.alone
+    assert "mae" in said[1]
+    assert Objective("mae") == found.sought

@@ -252,12 +252,12 @@ def test_gradients_of_a_step_are_averages_over_its_samples(monkeypatch):
     again = Controller(enas_macro(2))
     supernet.eval()
     losses, choose = [], sampling(torch.Generator().manual_seed(0))
-    from morphogen.oneshot.controller import _accuracy, _judging
+    from morphogen.oneshot.controller import _judging, _reward
 
     with _judging(supernet, True):
         for _ in range(4):
             written = again.policy.write(choose)
-            reward = _accuracy(supernet, written.architecture, batch(1))
+            reward = _reward(step(supernet), written.architecture)
             losses.append(controller_loss(written, again.advantage(reward, written.bonus), 0.8))
     torch.stack(losses).mean().backward()
     for name, parameter in again.policy.named_parameters():
@@ -269,15 +269,15 @@ def test_the_better_architecture_becomes_the_more_probable(monkeypatch):
     controller = Controller(space, lr=0.02, steps=40, aggregate=5, baseline=None, skip_weight=0.0)
     wanted = ("max_pool_3x3", "conv_3x3")
 
-    def reward(supernet, architecture, batch):
+    def reward(step, architecture):
         return sum(architecture.picks[f"{i}/op"] == (o,) for i, o in enumerate(wanted)) / 2
 
-    monkeypatch.setattr("morphogen.oneshot.controller._accuracy", reward)
+    monkeypatch.setattr("morphogen.oneshot.controller._reward", reward)
     controller.update(step(network(space, SKELETON)))
     found = controller.likeliest().picks
     assert wanted == (found["0/op"][0], found["1/op"][0])
     drawn = [controller.sample(torch.Generator().manual_seed(s)) for s in range(40)]
-    assert np.mean([reward(None, a, None) for a in drawn]) > 0.7
+    assert np.mean([reward(None, a) for a in drawn]) > 0.7
 
 
 def test_the_penalty_draws_connections_to_their_target():

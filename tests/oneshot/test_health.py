@@ -72,7 +72,7 @@ def test_a_controller_that_has_settled_or_fails_is_said():
     (said,) = warnings({"controller_entropy": [(1.0, 4.0), (2.0, 0.1)]})
     assert said.startswith("the controller samples almost one architecture only (entropy 0.10 nats, first 4.00)")
     (said,) = warnings({"reward": [(e, 0.4) for e in (1.0, 2.0, 3.0)], "baseline": [(3.0, 0.6)]})
-    assert said.startswith("the controller's last rewards (40.0%) are far below their moving average (60.0%)")
+    assert said.startswith("the controller's last rewards (0.4) are far below their moving average (0.6)")
 
 
 def test_a_minimum_that_gets_sharp_is_said():

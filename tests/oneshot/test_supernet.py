@@ -7,9 +7,11 @@ from functools import partial
 
 import own_model
 import pytest
+import regression
 import torch
 
 from morphogen.nn.network import network
+from morphogen.objective import Objective
 from morphogen.oneshot import Controller, Dirichlet, Gumbel, Sandwich, Softmax, Uniform
 from morphogen.oneshot.regime import Regime, parts
 from morphogen.oneshot.second_order import SecondOrder
@@ -221,3 +223,45 @@ def test_torch_draws_of_the_loop_do_not_depend_on_the_state_outside(tmp_path):
 def test_regimes_that_cannot_be_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         Regime(RECIPE, **change)
+
+
+MIDDLES = regression.data().limited(48)
+
+
+@pytest.mark.parametrize("name", [name for name, (space, _) in MAKES.items() if space is SMALL])
+def test_numbers_of_an_image_are_learned_as_classes_are(name):
+    space, make = MAKES[name]
+    torch.manual_seed(0)
+    supernet = network(space, replace(SKELETON, classes=2))
+    distribution = make(space, generator=torch.Generator().manual_seed(1))
+    learned = learn(supernet, distribution, space, MIDDLES, Regime(RECIPE), Context(5))
+    assert {"mae", "loss", "supernet_mae"} == set(learned.metrics)
+    first, *_, last = [loss for _, loss in learned.curves["train_loss"]]
+    assert 0 < last < first
+    assert learned.curves.get("reward", [(0, -1.0)])[-1][1] < 0
+
+
+def test_the_architecture_kept_is_the_best_by_what_is_sought():
+    space, make = MAKES["uniform"]
+    values = {}
+
+    class Recording:
+        def __init__(self):
+            self.inner = make(space)
+
+        def derive(self, score, generator):
+            return self.inner.derive(lambda a: values.setdefault(a, score(a)), generator)
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    for sought in (None, Objective("loss"), Objective("loss", maximize=True)):
+        values.clear()
+        supernet = network(space, replace(SKELETON, classes=2))
+        learned = learn(supernet, Recording(), space, MIDDLES, Regime(RECIPE), Context(5), sought=sought)
+        metric = "mae" if sought is None else sought.metric
+        best = max(values, key=values.get)
+        assert best == learned.found
+        sign = 1 if sought is not None and sought.maximize else -1
+        assert pytest.approx(sign * learned.metrics[metric]) == values[best]
+        assert f"supernet_{metric}" in learned.metrics

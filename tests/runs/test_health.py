@@ -25,7 +25,6 @@ from morphogen.study import Study
 SPACE = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"))
 SETTINGS = {
     "space": f"{__name__}:SPACE",
-    "data": "digits",
     "data_options": {"limit": 48},
     "slots": 1,
     "control": False,
@@ -35,10 +34,16 @@ SETTINGS = {
 }
 
 
-def begin(folder: Path, strategy: str, die_at: int | None = None, **options: Any) -> Path:
+def begin(folder: Path, strategy: str, die_at: int | None = None, data: str = "digits", **options: Any) -> Path:
     """The supernet's phase of a run, in a real run folder; nothing of what follows it."""
     config = configuration.parse(
-        {**SETTINGS, "strategy": strategy, "strategy_options": {"epochs": 2, "batch_size": 12, **options}}, "test"
+        {
+            **SETTINGS,
+            "data": data,
+            "strategy": strategy,
+            "strategy_options": {"epochs": 2, "batch_size": 12, **options},
+        },
+        "test",
     )
     run.create(config, folder)
     parts = assemble(config)
@@ -144,6 +149,18 @@ def test_every_method_with_a_supernet_can_be_asked(strategy: str, tmp_path: Path
     assert (strategy == "enas") == (told.sharpness is None)
     assert told.agreement is not None
     assert all(0 <= accuracy <= 1 for accuracy in (*told.agreement.shared, *told.agreement.alone))
+
+
+def test_what_is_sought_can_be_another_metric(tmp_path: Path) -> None:
+    options = {"steps": 1, "aggregate": 2, "candidates": 2}
+    folder = begin(tmp_path / "run", "enas", data="regression:data", **options)
+    shown = morphogen("health", folder, "--agreement", 2).stdout
+    assert "supernet mae" in shown
+    assert "%" not in shown
+    told = health(folder, agreement_of=2, say=lambda text: None)
+    assert told.supernets[0].curves["reward"][-1][1] < 0 < told.supernets[0].curves["supernet_mae"][-1][1]
+    assert told.agreement is not None
+    assert min(*told.agreement.shared, *told.agreement.alone) > 0
 
 
 def test_before_the_first_epoch_there_is_nothing_to_see(tmp_path: Path) -> None:

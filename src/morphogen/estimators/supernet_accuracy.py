@@ -29,7 +29,7 @@ class SupernetAccuracy:
 
     Guo et al. 2020, "Single Path One-Shot Neural Architecture Search with Uniform Sampling" (arXiv:1904.00420), section
     3.2. A proposal's `warm_start` names the trial of the supernet, of which only the weights are read. Metrics:
-    `accuracy` and `loss` on the validation split, `params` and `macs` of the stand-alone network.
+    those of the data's task (`accuracy`, `loss`) on the validation split, `params` and `macs` of the stand-alone network.
 
     Args:
         space: Of the supernet.

@@ -10,12 +10,16 @@ from typing import final
 
 import numpy as np
 
+from morphogen.objective import Objective
 from morphogen.predictors.calibrated import kendall
 from morphogen.protocols import Context, Estimator
 from morphogen.space import Architecture, Space
 from morphogen.trial import Proposal
 
 __all__ = ["Agreement", "agreement"]
+
+
+ACCURACY = Objective("accuracy", maximize=True)
 
 
 @final
@@ -28,12 +32,14 @@ class Agreement:
         architectures: Those compared.
         shared: Their accuracies with the supernet's weights.
         alone: Their accuracies, each trained alone.
+        sought: What these are, where not accuracies.
     """
 
     tau: float
     architectures: Sequence[Architecture]
     shared: Sequence[float]
     alone: Sequence[float]
+    sought: Objective = ACCURACY
 
 
 def agreement(
@@ -47,6 +53,7 @@ def agreement(
     seed: int = 0,
     device: str = "cpu",
     seconds: float | None = None,
+    sought: Objective = ACCURACY,
     say: Callable[[str], None] = print,
 ) -> Agreement:
     """Kendall's tau between accuracies with shared weights and alone, on random architectures.
@@ -64,6 +71,7 @@ def agreement(
         seed: Of the trainings; the same for all.
         device: Where.
         seconds: Of one training, where that is known already, for the price.
+        sought: What both estimators give, to be compared.
         say: Is told the price, and of every training.
 
     Raises:
@@ -78,18 +86,20 @@ def agreement(
     price = f"a cost of {cost:.3g} in all" if seconds is None else f"about {k * seconds:.0f} s in all"
     say(f"comparing the supernet with {k} architectures trained alone: {k} trainings, {price}")
     ours = [
-        _accuracy(shared, Proposal(a, warm_start=0), Context(seed, warm_start=supernet, device=device)) for a in drawn
+        _judged(shared, Proposal(a, warm_start=0), Context(seed, warm_start=supernet, device=device), sought)
+        for a in drawn
     ]
     theirs: list[float] = []
     started = time.monotonic()
-    for number, (architecture, accuracy) in enumerate(zip(drawn, ours, strict=True), start=1):
-        theirs.append(_accuracy(alone, Proposal(architecture), Context(seed, device=device)))
+    for number, (architecture, with_shared) in enumerate(zip(drawn, ours, strict=True), start=1):
+        theirs.append(_judged(alone, Proposal(architecture), Context(seed, device=device), sought))
         left = (k - number) * (time.monotonic() - started) / number
-        say(f"{number} of {k}: accuracy {theirs[-1]:.4f} alone, {accuracy:.4f} with shared weights; {left:.0f} s left")
-    return Agreement(kendall(np.array(ours), np.array(theirs)), tuple(drawn), ours, theirs)
+        say(
+            f"{number} of {k}: {sought.metric} {theirs[-1]:.4f} alone, {with_shared:.4f} with shared weights; {left:.0f} s left"
+        )
+    return Agreement(kendall(np.array(ours), np.array(theirs)), tuple(drawn), ours, theirs, sought)
 
 
-def _accuracy(estimator: Estimator, proposal: Proposal, context: Context) -> float:
-    """A training that fails counts as the worst."""
-    outcome = estimator(proposal, context)
-    return float("-inf") if outcome.error is not None else outcome.metrics["accuracy"]
+def _judged(estimator: Estimator, proposal: Proposal, context: Context, sought: Objective) -> float:
+    """The metric that is sought; a training that fails counts as the worst."""
+    return sought.metric_value(sought.loss(estimator(proposal, context)))

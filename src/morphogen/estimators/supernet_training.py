@@ -12,6 +12,7 @@ import torch
 from morphogen.estimators.complexity import Complexity, suited_skeleton
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.nn.network import network
+from morphogen.objective import Objective, objective
 from morphogen.oneshot.curvature import Relaxed
 from morphogen.oneshot.distribution import Make
 from morphogen.oneshot.regime import Regime
@@ -32,8 +33,8 @@ class SupernetTraining:
     """Trains a supernet and a distribution over its architectures together; `found` is what the distribution ends at.
 
     One trial is the whole training, with `checkpoint.pt` in its folder after every epoch; its proposal has no
-    architecture. Metrics: `accuracy` and `loss` of the architecture found, with the shared weights, on the validation
-    split; `supernet_accuracy`, of the mixture; `params` and `macs`. Curves: see `oneshot.regime.Learned`.
+    architecture. Metrics: those of the data's task (`accuracy`, `loss`) of the architecture found, with the shared weights,
+    on the validation split; `supernet_accuracy`, of the mixture (or another metric that is sought); `params` and `macs`. Curves: see `oneshot.regime.Learned`.
 
     Fidelity axis: `epochs`, up to the recipe's horizon. A proposal with `warm_start` goes on.
 
@@ -45,6 +46,8 @@ class SupernetTraining:
         skeleton: The hand-made rest, or the name of a preset of the space; by default the preset `search`.
         regime: How; by default the data set's own recipe, half of the training split for the architecture.
         mixed: What mixes operations.
+        sought: By which of the task's metrics architectures are compared, and controllers rewarded; by default the
+            first.
 
     Raises:
         ValueError: The space has no network, or the distribution cannot serve it.
@@ -56,6 +59,7 @@ class SupernetTraining:
     skeleton: Any = None
     regime: Regime | None = None
     mixed: Mixed = MixedOp
+    sought: Objective | None = None
     together: ClassVar[bool] = True
     """Under `torchrun`, all processes train it: see `executors.together`."""
 
@@ -63,6 +67,7 @@ class SupernetTraining:
         skeleton = suited_skeleton(self.space, self.skeleton, self.data.image, self.data.classes)
         object.__setattr__(self, "skeleton", skeleton)
         object.__setattr__(self, "regime", self.regime or Regime(recipe_for(self.data)))
+        object.__setattr__(self, "sought", self.sought or objective(self.data.task.metrics[0]))
         made = self.make(self.space, generator=torch.Generator(), device=torch.device("cpu"))
         if self.regime.sharpness and not isinstance(made, Relaxed):  # type: ignore[union-attr]  # set above
             raise ValueError(f"{type(made).__name__} learns no logits: there is no sharpness to record")
@@ -82,7 +87,9 @@ class SupernetTraining:
             first = torch.Generator().manual_seed(context.seed)
             distribution = self.make(self.space, generator=first, device=device)
             try:
-                learned = learn(built, distribution, self.space, self.data, self.regime, context, epochs=epochs)
+                learned = learn(
+                    built, distribution, self.space, self.data, self.regime, context, epochs=epochs, sought=self.sought
+                )
             except MorphogenError as error:
                 return Outcome(error=str(error), seconds=time.monotonic() - started)
         assert learned.found is not None

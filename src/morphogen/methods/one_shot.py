@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -11,6 +11,7 @@ from morphogen.estimators.supernet_training import SupernetTraining
 from morphogen.methods.black_box import EARLY, Judges, Plan, conclusion
 from morphogen.methods.phases import found, supernet
 from morphogen.nn.mixed import Mixed, MixedOp
+from morphogen.objective import Objective, objective
 from morphogen.oneshot.distribution import Make
 from morphogen.oneshot.regime import Regime
 from morphogen.protocols import Phase
@@ -33,6 +34,7 @@ class Setting:
         skeletons: The hand-made rest of the network, `search` and `final`.
         judges: The estimators of stand-alone networks.
         plan: How much of everything.
+        objectives: What the run seeks; by default the first metric of the data's task.
     """
 
     space: Space
@@ -40,6 +42,13 @@ class Setting:
     skeletons: Mapping[str, Any]
     judges: Judges
     plan: Plan
+    objectives: Sequence[Objective] = ()
+
+    @property
+    def sought(self) -> Objective:
+        """What shared weights can tell of that."""
+        metrics = self.data.task.metrics
+        return next((o for o in self.objectives if o.metric in metrics), objective(metrics[0]))
 
 
 def recipe(data: Data, epochs: int | None, batch_size: int | None, lr: float) -> Recipe:
@@ -98,7 +107,9 @@ def gradient_method(
         raise ValueError(
             f"shortlist={shortlist}: expected 1 to {learning}, the epochs in which the architecture learns; each gives one"
         )
-    training = SupernetTraining(setting.space, setting.data, make, setting.skeletons["search"], regime, mixed)
+    training = SupernetTraining(
+        setting.space, setting.data, make, setting.skeletons["search"], regime, mixed, setting.sought
+    )
     share = 0.85 if seeds * shortlist == 1 else 0.7  # several have to be compared in the rest
     pauses = range(epochs - shortlist + 1, epochs)
     return [

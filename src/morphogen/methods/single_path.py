@@ -67,7 +67,9 @@ def single_path(
     weights = recipe(data, epochs, batch_size, lr)
     if epochs is None:
         weights = replace(weights, epochs=3 * weights.epochs)
-    training = SupernetTraining(space, data, make, setting.skeletons["search"], Regime(weights, share=0.0))
+    training = SupernetTraining(
+        space, data, make, setting.skeletons["search"], Regime(weights, share=0.0), sought=setting.sought
+    )
     judged = SupernetAccuracy(space, data, setting.skeletons["search"], batch_size=weights.batch_size)
     searcher = component("morphogen.strategies", strategy, "strategy")
     searcher(space, **(options or {}))  # one that cannot serve the space says so now

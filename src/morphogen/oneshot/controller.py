@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from morphogen.nn.mixture import Mixture, bind, picks_to_mixture
-from morphogen.oneshot.distribution import Batch, Score, Step, logits_of, refuse_hyperparameters
+from morphogen.oneshot.distribution import Score, Step, logits_of, refuse_hyperparameters
 from morphogen.oneshot.enas_any import AnyPolicy
 from morphogen.oneshot.enas_macro import MacroPolicy
 from morphogen.oneshot.enas_micro import MicroPolicy
@@ -47,8 +47,8 @@ class Controller:
     """Every step of the weights trains one sampled architecture; after each epoch, the controller has its own steps.
 
     Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing" (arXiv:1802.03268), section 2.2, as
-    in the released code (melodyguan/enas): a sample's reward is its accuracy on one batch that the weights do not learn
-    from, plus its weighted entropy; the moving average of rewards is moved before it is subtracted; gradients of
+    in the released code (melodyguan/enas): a sample's reward is its accuracy (`Step.reward`) on one batch that the weights do not
+    learn from, plus its weighted entropy; the moving average of rewards is moved before it is subtracted; gradients of
     `aggregate` samples are averaged for a step of Adam. `derive` samples some architectures and keeps the best.
 
     **Differs**: the controller learns in front of the epoch's last step of the weights, not behind it; `derive` scores
@@ -108,7 +108,7 @@ class Controller:
         self.batch_statistics = batch_statistics
         self.baseline = baseline
         self.reward: float | None = None
-        """The mean accuracy of the last steps' samples."""
+        """The mean of the last steps' samples, without their entropy."""
         self.surprise: float | None = None
         """The mean of their `-log p`, which estimates the entropy of the controller, in nats."""
         self.policy = policy(space, generator=generator, dtype=dtype)
@@ -132,7 +132,7 @@ class Controller:
                 self._optimizer.zero_grad()
                 for _ in range(self.aggregate):
                     written = self.policy.write(choose)
-                    rewards.append(mean_number(_accuracy(step.network, written.architecture, step.valid())))
+                    rewards.append(mean_number(_reward(step, written.architecture)))
                     surprises.append(written.surprise.item())
                     loss = controller_loss(written, self.advantage(rewards[-1], written.bonus), self.skip_weight)
                     if loss.requires_grad:  # a space of one point has nothing to learn
@@ -142,10 +142,10 @@ class Controller:
         self.reward = sum(rewards) / len(rewards)
         self.surprise = sum(surprises) / len(surprises)
 
-    def advantage(self, accuracy: float, entropy: float) -> float:
+    def advantage(self, reward: float, entropy: float) -> float:
         """A sample's reward over the moving average, which this reward has moved already: the code's order, by which
         it is `decay` times the reward over the old average."""
-        reward = accuracy + self.entropy * entropy
+        reward += self.entropy * entropy
         before = reward if self.baseline is None else self.baseline
         self.baseline = before - (1 - self.decay) * (before - reward)
         return reward - self.baseline
@@ -155,7 +155,7 @@ class Controller:
         return max((self.sample(generator) for _ in range(self.candidates)), key=score)
 
     def signs(self) -> dict[str, float]:
-        """For `health`: the last steps' mean accuracy, the moving average that rewards are compared with, and the
+        """For `health`: the last steps' mean reward, the moving average that rewards are compared with, and the
         entropy of the controller in nats; nothing before its first steps."""
         if self.reward is None or self.surprise is None or self.baseline is None:
             return {}
@@ -201,8 +201,8 @@ def _judging(network: nn.Module, batch_statistics: bool) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _accuracy(network: nn.Module, architecture: Architecture, batch: Batch) -> float:
-    images, classes = batch
-    with bind(network, picks_to_mixture(architecture)), precision(images.device):
-        logits = logits_of(network(images))
-    return float((logits.argmax(1) == classes).float().mean())
+def _reward(step: Step, architecture: Architecture) -> float:
+    images, classes = step.valid()
+    with bind(step.network, picks_to_mixture(architecture)), precision(images.device):
+        logits = logits_of(step.network(images))
+    return step.reward(logits, classes)

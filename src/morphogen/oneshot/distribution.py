@@ -14,16 +14,35 @@ from torch import Tensor, nn
 from morphogen.nn.mixture import Mixture
 from morphogen.space import HYPERPARAMETERS, Architecture, Space
 
-__all__ = ["Batch", "Distribution", "Loss", "Make", "Score", "Step", "logits_of", "refuse_hyperparameters"]
+__all__ = [
+    "Batch",
+    "Distribution",
+    "Loss",
+    "Make",
+    "Reward",
+    "Score",
+    "Step",
+    "accuracy",
+    "logits_of",
+    "refuse_hyperparameters",
+]
 
 Batch = tuple[Tensor, Tensor]
-"""Images `[batch, channels, height, width]` and classes `[batch]`."""
+"""Images `[batch, channels, height, width]` and their targets: classes `[batch]`, or what the task has."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """`loss(logits, classes)`, a tensor without dimensions."""
 
+Reward = Callable[[Tensor, Tensor], float]
+"""`reward(logits, classes)`: how good the output for a batch is; higher is better."""
+
 Score = Callable[[Architecture], float]
 """How good a sub-graph is with the shared weights; higher is better."""
+
+
+def accuracy(logits: Tensor, classes: Tensor) -> float:
+    """The share of a batch that is right."""
+    return float((logits.argmax(1) == classes).float().mean())
 
 
 @final
@@ -41,6 +60,7 @@ class Step:
         generator: For what the step draws.
         loss: What the weights minimize.
         progress: How much of the whole training is done, from 0 to 1; for temperatures that fall.
+        reward: What a controller maximizes: what is sought, on a batch.
     """
 
     network: nn.Module
@@ -52,6 +72,7 @@ class Step:
     generator: torch.Generator
     loss: Loss = F.cross_entropy
     progress: float = 0.0
+    reward: Reward = accuracy
 
 
 class Distribution(Protocol):

@@ -128,9 +128,10 @@ def warnings(curves: Curves) -> list[str]:
             f"the controller samples almost one architecture only (entropy {entropies[-1][1]:.2f} nats, first "
             f"{entropies[0][1]:.2f}): it explores no more; give entropy more weight, or lower its learning rate"
         )
-    if len(rewards) > 2 and rewards[-1][1] < last.get(BASELINE, 0.0) - 0.1:
+    usual = last.get(BASELINE, 0.0)
+    if len(rewards) > 2 and rewards[-1][1] < usual - 0.1 * max(1.0, abs(usual)):
         said.append(
-            f"the controller's last rewards ({rewards[-1][1]:.1%}) are far below their moving average "
-            f"({last[BASELINE]:.1%}): the shared weights get worse under it, or rewards are very noisy"
+            f"the controller's last rewards ({rewards[-1][1]:.3g}) are far below their moving average "
+            f"({usual:.3g}): the shared weights get worse under it, or rewards are very noisy"
         )
     return said

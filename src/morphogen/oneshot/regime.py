@@ -60,9 +60,9 @@ class Learned:
 
     Args:
         epochs: Trained.
-        metrics: On the validation split: `accuracy` and `loss` of what was found, with the shared weights;
-            `supernet_accuracy`, of a mixture.
-        curves: After every epoch: the mixture's `accuracy` and `loss`, `train_loss`, `lr`, and signs of health;
+        metrics: On the validation split: the task's (`accuracy` and `loss`) of what was found, with the shared weights;
+            `supernet_accuracy` (or another metric that is sought), of a mixture.
+        curves: After every epoch: the mixture's metrics (`accuracy` and `loss`), `train_loss`, `lr`, and signs of health;
             `sharpness`, where the regime wants it.
         found: What the distribution ends at.
         seconds: All attempts together.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from morphogen.nn.drop_path import advance
 from morphogen.nn.mixture import Mixture, bind, picks_to_mixture
+from morphogen.objective import Objective, objective
 from morphogen.oneshot.curvature import Relaxed, sharpness
 from morphogen.oneshot.distribution import Batch, Distribution, Step
 from morphogen.oneshot.health import SHARPNESS, Weighing, health, most_skips
@@ -28,7 +29,7 @@ from morphogen.training.batches import Batches
 from morphogen.training.data import Data
 from morphogen.training.device import precision, reseed, torch_device
 from morphogen.training.schedules import warm_up
-from morphogen.training.task import Classification
+from morphogen.training.task import smoothed
 
 __all__ = ["learn", "sharpness_of"]
 
@@ -42,6 +43,7 @@ def learn(
     context: Context,
     *,
     epochs: int | None = None,
+    sought: Objective | None = None,
 ) -> Learned:
     """Train a supernet and its distribution in place, up to an epoch of the recipe's horizon.
 
@@ -62,6 +64,8 @@ def learn(
         context: Seed, device, folder, log and deadline: when the next epoch would be over only after it, training
             ends with what it has. The first epoch is always trained.
         epochs: Up to which epoch; by default the last.
+        sought: By which of the task's metrics architectures are compared, and controllers rewarded; by default the
+            first.
 
     Raises:
         MorphogenError: The loss became NaN or infinite, or the checkpoint is of another network; of several
@@ -69,7 +73,7 @@ def learn(
     """
     device = torch_device(context.device)
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent in the stubs
-    loop = _Loop(network, distribution, space, data, regime, seed=context.seed, device=device)
+    loop = _Loop(network, distribution, space, data, regime, seed=context.seed, device=device, sought=sought)
     learned = loop.resume(context)
     if not alike(learned.epochs):
         raise MorphogenError(
@@ -148,12 +152,14 @@ class _Loop:
         *,
         seed: int,
         device: torch.device,
+        sought: Objective | None = None,
     ) -> None:
         self.network, self.distribution, self.space, self.data, self.regime = network, distribution, space, data, regime
         self.seed, self.device = seed, device
         recipe = regime.recipe
         self.optimizer = recipe.make_optimizer(network.parameters())
-        self.task = Classification(recipe.label_smoothing)
+        self.task = smoothed(data.task, recipe.label_smoothing)
+        self.sought = sought or objective(data.task.metrics[0])
         augment = data.augment if recipe.augment is None else recipe.augment
         train, valid = parts(data.train, regime.share, data.split_seed)
         self.train = Batches(data, train, recipe.batch_size, device, augment)
@@ -187,6 +193,7 @@ class _Loop:
                     drawing,
                     self.task.loss,
                     now / recipe.epochs,
+                    self._reward,
                 )
                 self.distribution.update(step)
             losses.append(self._weights(batch, self.distribution.draw(drawing)))
@@ -212,6 +219,11 @@ class _Loop:
         lr = recipe.schedule(recipe.lr, now, recipe.epochs) * warm_up(now + 1 / self.train.steps, recipe.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+
+    def _reward(self, output: Tensor, target: Tensor) -> float:
+        """What is sought, on a batch."""
+        total = self.data.task.sums(output, target)[self.sought.metric]
+        return self.sought.gain(float(total.float() / len(target)))
 
     def _weights(self, batch: Batch, mixtures: Sequence[Mixture]) -> Tensor:
         """Gradients of the weights, averaged over mixtures; what the mixtures depend on gets none."""
@@ -264,11 +276,14 @@ class _Loop:
         if not learned.stopped:
             # of the epoch, too: what a pause names should not be drawn like what the pause before named
             generator = reseed(self.seed, learned.epochs)
-            learned.found = self.distribution.derive(lambda a: self._of(a)["accuracy"], generator)
+            learned.found = self.distribution.derive(self._score, generator)
         assert learned.found is not None
         learned.metrics = self._of(learned.found)
-        if points := learned.curves.get("accuracy"):
-            learned.metrics["supernet_accuracy"] = points[-1][1]
+        if points := learned.curves.get(self.sought.metric):
+            learned.metrics[f"supernet_{self.sought.metric}"] = points[-1][1]
+
+    def _score(self, architecture: Architecture) -> float:
+        return self.sought.gain(self._of(architecture)[self.sought.metric])
 
     def _of(self, architecture: Architecture) -> dict[str, float]:
         return judge(self.network, picks_to_mixture(architecture), self.data, self.calibration, str(self.device))

@@ -89,8 +89,12 @@ def _scale(off: Array, deviation: Array) -> tuple[float, float]:
 
 
 def kendall(a: Array, b: Array) -> float:
-    """Kendall's tau-b; 0 where one of them is constant."""
-    x = np.sign(a[:, None] - a[None])
-    y = np.sign(b[:, None] - b[None])
+    """Kendall's tau-b; 0 where one of them is constant. Infinite values are beyond all others, and equal."""
+    x, y = _orders(a), _orders(b)
     norm = math.sqrt(float(np.abs(x).sum()) * float(np.abs(y).sum()))
     return float((x * y).sum()) / norm if norm else 0.0
+
+
+def _orders(values: Array) -> Array:
+    """Of every pair, the sign of its difference."""
+    return np.subtract(values[:, None] > values, values[:, None] < values, dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,7 @@ def assemble(
             raise ValueError(
                 f"method '{config.strategy}' takes no start and learns nothing from an earlier run; strategies do"
             )
-        phases = _method(config, found, judges, plan, data, skeletons)
+        phases = _method(config, found, judges, plan, data, skeletons, objectives)
     else:
         make = (
             strategy
@@ -102,7 +102,13 @@ def seconds(config: Config) -> float | None:
 
 
 def _method(
-    config: Config, space: Space, judges: Judges, plan: Plan, data: Data | None, skeletons: Mapping[str, Any] | None
+    config: Config,
+    space: Space,
+    judges: Judges,
+    plan: Plan,
+    data: Data | None,
+    skeletons: Mapping[str, Any] | None,
+    objectives: Sequence[Objective],
 ) -> list[Phase]:
     """The phases of a method of the literature."""
     from morphogen.methods.one_shot import Setting
@@ -113,7 +119,7 @@ def _method(
     check_options(
         f"method '{config.strategy}'", config.strategy_options, list(inspect.signature(method).parameters)[1:]
     )
-    phases: list[Phase] = method(Setting(space, data, skeletons, judges, plan), **config.strategy_options)
+    phases: list[Phase] = method(Setting(space, data, skeletons, judges, plan, objectives), **config.strategy_options)
     return phases
 
 

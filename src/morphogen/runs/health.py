@@ -20,6 +20,7 @@ from morphogen.methods.phases import RANDOM, SEARCH, SUPERNET
 from morphogen.objective import best
 from morphogen.oneshot import health as signs
 from morphogen.protocols import Context, MorphogenError
+from morphogen.report.units import is_fraction, metric_text
 from morphogen.runs.assembly import Parts
 from morphogen.runs.judging import trained_by
 from morphogen.runs.reading import read
@@ -29,18 +30,21 @@ from morphogen.trial import Curves, Trial
 
 __all__ = ["Health", "Supernet", "health"]
 
+MIXED = "supernet_"
+"""Of the name of what is sought, as all that is in the sum has it."""
+
 MEANING = {
-    "supernet_accuracy": "of all that is in the sum",
     "train_loss": "of the shared weights",
     signs.SKIPPED: "of the operations that it would end at, those that are skips",
     signs.NONE: "mean weight of `none`, which is never picked",
     signs.ENTROPY: "of the weights; 1: undecided",
-    signs.REWARD: "mean accuracy of what the controller sampled",
+    signs.REWARD: "mean of what the controller sampled, by what is sought",
     signs.BASELINE: "moving average that rewards are compared with",
     signs.SURPRISE: "nats; 0: it samples one architecture",
     signs.SHARPNESS: "largest eigenvalue of the validation loss over the logits",
 }
-SHARES = frozenset({"supernet_accuracy", signs.SKIPPED, signs.NONE, signs.REWARD, signs.BASELINE})
+SHARES = frozenset({signs.SKIPPED, signs.NONE})
+REWARDS = frozenset({signs.REWARD, signs.BASELINE})
 
 
 @final
@@ -81,7 +85,7 @@ class Supernet:
             told.append(
                 f"it was ended after {self.epochs} epochs: another one would have had too many skips (most_skips)"
             )
-        if not (MEANING.keys() - {"supernet_accuracy", "train_loss"}) & self.curves.keys():
+        if not (MEANING.keys() - {"train_loss"}) & self.curves.keys():
             told.append(
                 "it learned shared weights only, there are no signs of what an architecture learns; whether these "
                 "weights rank architectures is told by --agreement 8"
@@ -122,7 +126,7 @@ class Health:
 
     @property
     def json(self) -> dict[str, Any]:
-        """For machines; a training that failed has the accuracy null, as has what is no number."""
+        """For machines; a training that failed has its metric null, as has what is no number."""
         found: dict[str, Any] = {"folder": str(self.folder), "supernets": [s.json for s in self.supernets]}
         if self.sharpness is not None:
             found["sharpness"] = {"trial": self.asked, "eigenvalue": _finite(self.sharpness)}
@@ -148,9 +152,11 @@ class Health:
                 soft_wrap=True,
             )
             table = Table("sign", "first", "last", "", box=None)
-            for name, meaning in MEANING.items():
+            mixed = {name: "of all that is in the sum" for name in supernet.curves if name.startswith(MIXED)}
+            for name, meaning in {**mixed, **MEANING}.items():
                 if points := supernet.curves.get(name):
-                    first, last = (_number(name, points[i][1]) for i in (0, -1))
+                    share = name in SHARES or any(map(is_fraction, mixed if name in REWARDS else (name,)))
+                    first, last = (f"{points[i][1]:.1%}" if share else f"{points[i][1]:.4g}" for i in (0, -1))
                     table.add_row(name.replace("_", " "), first, last, meaning)
             if table.row_count:
                 console.print(table)
@@ -160,11 +166,14 @@ class Health:
             console.print(f"sharpness of trial {self.asked}: largest eigenvalue {self.sharpness:.4g}", soft_wrap=True)
         if (ranked := self.agreement) is not None:
             table = Table("shared weights", "alone", "architecture", box=None)
-            for a, shared, alone in sorted(
-                zip(ranked.architectures, ranked.shared, ranked.alone, strict=True), key=lambda row: -row[2]
+            for a, *values in sorted(
+                zip(ranked.architectures, ranked.shared, ranked.alone, strict=True),
+                key=lambda row: -ranked.sought.gain(row[2]),
             ):
                 text = escape(a.text[:60] + ("…" if len(a.text) > 60 else ""))
-                table.add_row(*("failed" if x == -math.inf else f"{x:.2%}" for x in (shared, alone)), text)
+                table.add_row(
+                    *("failed" if math.isinf(x) else metric_text(ranked.sought.metric, x) for x in values), text
+                )
             console.print(table)
             n = len(ranked.shared)
             console.print(
@@ -200,7 +209,9 @@ def health(
     config, parts, trials = read(folder)
     training = _training(folder, config.strategy, parts)
     assert training.regime is not None
-    supernets = [_supernet(folder, t, training.regime.recipe.epochs) for t in trials if t.phase == SUPERNET]
+    assert training.sought is not None
+    horizon, metric = training.regime.recipe.epochs, training.sought.metric
+    supernets = [_supernet(folder, t, horizon, metric) for t in trials if t.phase == SUPERNET]
     went_on = {s.trial.proposal.warm_start for s in supernets if s.epochs}  # a pause: the next trial tells all of it
     supernets = [s for s in supernets if s.trial.id not in went_on]
     if not supernets:
@@ -241,7 +252,7 @@ def _training(folder: Path, strategy: str, parts: Parts) -> SupernetTraining:
     )
 
 
-def _supernet(folder: Path, trial: Trial, horizon: int) -> Supernet:
+def _supernet(folder: Path, trial: Trial, horizon: int, metric: str) -> Supernet:
     """From the record where the trial is finished, else from its last checkpoint."""
     place = folder / "trials" / str(trial.id)
     state = checkpoint.load(place)
@@ -249,8 +260,8 @@ def _supernet(folder: Path, trial: Trial, horizon: int) -> Supernet:
     curves: Curves = learned.get("curves", {})
     if trial.outcome is not None and trial.outcome.curves:
         curves = trial.outcome.curves
-    if "accuracy" in curves:  # of the mixture; the trial's own is of what it found
-        curves = {"supernet_accuracy": curves["accuracy"], **{k: v for k, v in curves.items() if k != "accuracy"}}
+    if metric in curves:  # of the mixture; the trial's own is of what it found
+        curves = {f"{MIXED}{metric}": curves[metric], **{k: v for k, v in curves.items() if k != metric}}
     epochs = int(max((points[-1][0] for points in curves.values() if points), default=0))
     return Supernet(trial, place, epochs, horizon, curves, bool(learned.get("stopped", False)))
 
@@ -277,6 +288,7 @@ def _agreement(
     assert alone is not None
     assert training.regime is not None
     assert context.folder is not None
+    assert training.sought is not None
     recorded = [
         t.outcome.seconds
         for t in trials
@@ -300,6 +312,7 @@ def _agreement(
         seed=context.seed,
         device=context.device,
         seconds=math.fsum(recorded) / len(recorded) if recorded else None,
+        sought=training.sought,
         say=say,
     )
 
@@ -311,7 +324,3 @@ def _by_luck(n: int) -> float:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _number(name: str, value: float) -> str:
-    return f"{value:.1%}" if name in SHARES else f"{value:.4g}"

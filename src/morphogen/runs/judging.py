@@ -7,9 +7,9 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from morphogen.catalog import nearest
-from morphogen.config import Config, objective
+from morphogen.config import Config
 from morphogen.methods.black_box import Judges
-from morphogen.objective import MeasuredLimit, Objective
+from morphogen.objective import MeasuredLimit, Objective, objective
 from morphogen.protocols import Estimator
 from morphogen.runs import nameless, tables
 from morphogen.space import Cost, Limit, Space

@@ -21,7 +21,7 @@ from morphogen.training.device import precision, reseed, seeded, torch_device
 from morphogen.training.images import Images
 from morphogen.training.recipe import Recipe
 from morphogen.training.schedules import warm_up
-from morphogen.training.task import Classification, Task
+from morphogen.training.task import Task, smoothed
 
 __all__ = ["Fit", "evaluate", "fit", "out_of_memory", "train"]
 
@@ -115,9 +115,7 @@ def fit(
     Raises:
         MorphogenError: The loss became NaN or infinite, or the trial's own checkpoint is of another training.
     """
-    task = task or data.task
-    if isinstance(task, Classification):
-        task = replace(task, label_smoothing=recipe.label_smoothing or task.label_smoothing)
+    task = smoothed(task or data.task, recipe.label_smoothing)
     epochs = recipe.epochs if epochs is None else epochs
     split = data.train if images is None else data.train.first(images, data.split_seed)
     device = torch_device(context.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, final
 
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from morphogen.training.images import as_labels, as_targets
 
-__all__ = ["Classification", "MultiLabel", "Regression", "Task"]
+__all__ = ["Classification", "MultiLabel", "Regression", "Task", "smoothed"]
 
 
 class Task(Protocol):
@@ -119,3 +119,10 @@ class Regression:
 
     def targets(self, values: Any, name: str, images: int, outputs: int | None = None) -> Tensor:
         return as_targets(values, name, images, outputs)
+
+
+def smoothed(task: Task, label_smoothing: float) -> Task:
+    """The task as a recipe trains for it: with its label smoothing, where it is classification."""
+    if isinstance(task, Classification):
+        return replace(task, label_smoothing=label_smoothing or task.label_smoothing)
+    return task
