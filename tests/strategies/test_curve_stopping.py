@@ -163,3 +163,25 @@ def test_a_share_that_leaves_nothing_for_the_rest_is_refused(share: float) -> No
 def test_a_chance_that_is_no_probability_is_refused() -> None:
     with pytest.raises(ValueError, match="probability below 1"):
         CurveStopping(TABLE.space, chance=1.0)
+
+
+@pytest.mark.parametrize("metric", [None, "error"])
+def test_the_curve_is_that_of_the_objective(metric: str | None) -> None:
+    strategy = CurveStopping(TABLE.space, lowest=3, full=9, metric=metric)
+    proposal = strategy.ask([], np.random.default_rng(0))
+    assert proposal is not None
+    curves = {
+        "accuracy": [(1.0, 0.1), (2.0, 0.5), (3.0, 0.7)],
+        "error": [(1.0, 0.9), (2.0, 0.4), (3.0, 0.2)],
+    }
+    strategy.tell(Trial(0, "search", proposal, Outcome({"error": 0.2}, curves), (0.2,)), np.random.default_rng(0))
+    assert [(1.0, 0.9), (2.0, 0.4), (3.0, 0.2)] == list(strategy.paused[0].curve)
+
+
+def test_a_curve_of_something_else_is_none() -> None:
+    strategy = CurveStopping(TABLE.space, lowest=3, full=9)
+    proposal = strategy.ask([], np.random.default_rng(0))
+    assert proposal is not None
+    curves = {"accuracy": [(1.0, 0.1), (2.0, 0.5), (3.0, 0.7)]}
+    strategy.tell(Trial(0, "search", proposal, Outcome({"error": 0.2}, curves), (0.2,)), np.random.default_rng(0))
+    assert [(3.0, 0.2)] == list(strategy.paused[0].curve)

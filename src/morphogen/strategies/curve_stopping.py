@@ -66,7 +66,8 @@ class CurveStopping:
         chance: A training goes on where it beats the best with at least this probability.
         warm_up: How many trainings come to their end whatever their chance.
         share: Of what is spent, for going on after the first look.
-        metric: The curve that is the first objective's; without it, losses of the trials are the points.
+        metric: The curve that is the first objective's; by default the first one that ends at a trial's loss, or at its
+            negative. Without such a curve, losses of the trials are the points.
     """
 
     space: Space
@@ -78,7 +79,7 @@ class CurveStopping:
     chance: float = 0.05
     warm_up: int = 5
     share: float = 0.5
-    metric: str = "accuracy"
+    metric: str | None = None
     amounts: tuple[float, ...] = field(init=False)
     inner: Strategy = field(init=False)
     ends: list[tuple[Curve, float]] = field(default_factory=list, init=False)
@@ -169,12 +170,18 @@ class CurveStopping:
         """What a trial adds to its curve, as losses."""
         at = self._amount(trial)
         begin = before.curve[-1][0] if before is not None else 0.0
-        # what trainings log is over epochs
+        return [*((x, loss) for x, loss in self._logged(trial) if begin < x < at), (at, trial.loss)]
+
+    def _logged(self, trial: Trial) -> Curve:
+        """What the training logged of the first objective, as losses."""
+        # it is over epochs
         curves = trial.outcome.curves if trial.outcome is not None and self.axis == EPOCHS else {}
-        logged = curves.get(self.metric, ())
-        points = [(float(x), float(y)) for x, y in logged if begin < x < at]
-        sign = -1.0 if logged and math.isclose(logged[-1][1], -trial.loss, rel_tol=1e-6, abs_tol=1e-9) else 1.0
-        return [*((x, sign * y) for x, y in points), (at, trial.loss)]
+        for name, logged in curves.items():
+            if self.metric in (None, name) and logged:
+                for sign in (-1.0, 1.0):
+                    if math.isclose(sign * logged[-1][1], trial.loss, rel_tol=1e-6, abs_tol=1e-9):
+                        return tuple((float(x), sign * float(y)) for x, y in logged)
+        return ()
 
     def _amount(self, trial: Trial) -> float:
         return float(trial.proposal.fidelity.get(self.axis, self.full))
