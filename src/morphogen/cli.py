@@ -291,7 +291,7 @@ def retrain(
         sizes = Sizes(repeats, channels, None, None, stem_multiplier, auxiliary)
 
         def log(epoch: float, metrics: Any) -> None:
-            told = ", ".join(f"{name} {metrics[name]:.4g}" for name in ("train_loss", "accuracy") if name in metrics)
+            told = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
             console.print(f"epoch {epoch:g}: {told}", markup=False, soft_wrap=True)
 
         done = again(

@@ -9,7 +9,17 @@ from typing import final
 
 from morphogen.trial import Outcome, Trial
 
-__all__ = ["MAXIMIZED", "MeasuredLimit", "Objective", "best", "dominates", "judge", "objective", "pareto_front"]
+__all__ = [
+    "MAXIMIZED",
+    "MeasuredLimit",
+    "Objective",
+    "best",
+    "dominates",
+    "judge",
+    "objective",
+    "pareto_front",
+    "told_by",
+]
 
 MAXIMIZED = frozenset({"accuracy", "top5", "images_per_second", "auc", "f1"})
 """Metrics of which more is better, where nobody says so."""
@@ -58,6 +68,11 @@ def objective(text: str) -> Objective:
     if colon and direction in ("max", "min"):
         return Objective(metric, maximize=direction == "max")
     return Objective(text, maximize=text in MAXIMIZED)
+
+
+def told_by(metrics: Sequence[str], objectives: Iterable[Objective]) -> Objective:
+    """The first of the objectives that these metrics tell; where they tell none, their own first one."""
+    return next((o for o in objectives if o.metric in metrics), objective(metrics[0]))
 
 
 @final

@@ -11,7 +11,7 @@ from morphogen.estimators.supernet_training import SupernetTraining
 from morphogen.methods.black_box import EARLY, Judges, Plan, conclusion
 from morphogen.methods.phases import found, supernet
 from morphogen.nn.mixed import Mixed, MixedOp
-from morphogen.objective import Objective, objective
+from morphogen.objective import Objective, told_by
 from morphogen.oneshot.distribution import Make
 from morphogen.oneshot.regime import Regime
 from morphogen.protocols import Phase
@@ -47,8 +47,7 @@ class Setting:
     @property
     def sought(self) -> Objective:
         """What shared weights can tell of that."""
-        metrics = self.data.task.metrics
-        return next((o for o in self.objectives if o.metric in metrics), objective(metrics[0]))
+        return told_by(self.data.task.metrics, self.objectives)
 
 
 def recipe(data: Data, epochs: int | None, batch_size: int | None, lr: float) -> Recipe:

@@ -86,7 +86,7 @@ def render(record: RunRecord) -> str:
         mark=MARKS[record.verdict.answer],
         strip=markup(strip(record.verdict)),
         rows=rows,
-        accuracy_title=metric_title(record.metric).removesuffix(" (%)"),
+        accuracy_title=metric_title(record.compared).removesuffix(" (%)"),
         notes=any(row.note for row in record.rows),
         spreads=any(row["spread"] for row in rows),
         charts=charts,
@@ -143,7 +143,7 @@ def _headline(record: RunRecord) -> dict[str, Any]:
         seeds = len(row.accuracies)
         spread = f"± {100 * row.spread:.2f}, {seeds} seeds" if row.spread is not None else ""
         title, params, macs = f"The {row.name}" if row.name == "winner" else row.name, row.params, row.macs
-        fact(metric_title(record.metric).removesuffix(" (%)"), metric_text(record.metric, row.accuracy), spread)
+        fact(metric_title(record.compared).removesuffix(" (%)"), metric_text(record.compared, row.accuracy), spread)
     elif best is not None and best.outcome is not None:
         metric, metrics = record.objective.metric, best.outcome.metrics
         title, params, macs = "The best trial", metrics.get("params"), metrics.get("macs")
@@ -174,11 +174,11 @@ def _row(record: RunRecord, i: int) -> dict[str, str]:
     row = record.rows[i]
     return {
         "name": row.name,
-        "accuracy": metric_text(record.metric, row.accuracy),
+        "accuracy": metric_text(record.compared, row.accuracy),
         "spread": ""
         if row.spread is None
         else f"± {percent(row.spread).removesuffix(' %')}"
-        if is_fraction(record.metric)
+        if is_fraction(record.compared)
         else f"± {row.spread:.2g}",
         "params": count(row.params),
         "macs": count(row.macs),

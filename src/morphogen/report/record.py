@@ -74,6 +74,7 @@ class RunRecord:
         retrained_random: The same for the random arm.
         ranks: How well the predictor of the strategy ordered what it was not shown, in the course of the search.
         metric: Of the retraining.
+        compared: The metric in the comparison table; by default that of the retraining.
         margin: The smallest difference in it that matters.
         seed: Of the run.
         settings: Everything resolved, name -> value.
@@ -96,6 +97,7 @@ class RunRecord:
     retrained_random: Sequence[Sequence[float]] = ()
     ranks: Sequence[Ranked] = ()
     metric: str = "accuracy"
+    compared: str = ""
     margin: float = 0.002
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class RunRecord:
     warnings: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "compared", self.compared or self.metric)
         if not self.objectives:
             raise ValueError("a report needs the objectives of the run, got none")
         if unknown := [name for name in self.search if name not in self.phases]:

@@ -68,7 +68,7 @@ def summary(record: RunRecord) -> dict[str, Any]:
         "comparison": [
             {
                 "name": row.name,
-                record.metric: row.accuracy,
+                record.compared: row.accuracy,
                 "seeds": [a if math.isfinite(a) else None for a in row.accuracies],
                 "params": row.params,
                 "macs": row.macs,
@@ -100,7 +100,7 @@ def _facts(record: RunRecord) -> list[str]:
 def _cells(record: RunRecord) -> list[list[str]]:
     """The table, titles first."""
     notes = any(row.note for row in record.rows)
-    title = metric_title(record.metric).removesuffix(" (%)").lower()
+    title = metric_title(record.compared).removesuffix(" (%)").lower()
     lines = [["network", title, "parameters", "MACs", "training", *[""] * notes]]
     for row in record.rows:
         numbers = [_accuracy(record, row), count(row.params), count(row.macs), duration(row.seconds)]
@@ -120,10 +120,10 @@ def _aligned(record: RunRecord) -> list[str]:
 
 
 def _accuracy(record: RunRecord, row: Row) -> str:
-    text = metric_text(record.metric, row.accuracy)
+    text = metric_text(record.compared, row.accuracy)
     if row.spread is None:
         return text
-    return f"{text} ± {100 * row.spread:.2f}" if is_fraction(record.metric) else f"{text} ± {row.spread:.2g}"
+    return f"{text} ± {100 * row.spread:.2f}" if is_fraction(record.compared) else f"{text} ± {row.spread:.2g}"
 
 
 def _finite(metrics: Any) -> dict[str, float | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from morphogen.config import Config
 from morphogen.methods.phases import BASELINES, RANDOM, RETRAIN, SEARCH, SUPERNET, TEST, means, trained
-from morphogen.objective import best
+from morphogen.objective import best, told_by
 from morphogen.report.record import Row, RunRecord
 from morphogen.runs.assembly import Parts
 from morphogen.runs.folder import CONFIG
@@ -57,18 +57,20 @@ def account(
             f"time cut {short} of {len(retrained)} trainings of finalists short: they count only for a finalist without a whole one"
         )
     metric = parts.objectives[0].metric
+    compared = metric if parts.data is None else told_by(parts.data.task.metrics, parts.objectives).metric
     return RunRecord(
         name=folder.name,
         space=parts.space,
         phases=phases,
         objectives=parts.objectives,
-        rows=_rows(trials, winner),
+        rows=_rows(trials, winner, compared),
         search=[name for name in (SUPERNET, SEARCH) if name in phases],
         winner=winner.architecture,
         retrained_search=_retrained(parts, trials, SEARCH),
         retrained_random=_retrained(parts, trials, RANDOM),
         ranks=Ranking.read(folder),
         metric=metric,
+        compared=compared,
         seed=config.seed,
         settings=config.model_dump(mode="json", exclude_none=True),
         command=f"morphogen search {folder / CONFIG}",
@@ -83,7 +85,7 @@ def _retrained(parts: Parts, trials: Sequence[Trial], arm: str) -> list[list[flo
     return [[-t.loss for t in group] for group in means(trials, arm)]
 
 
-def _rows(trials: Sequence[Trial], winner: Trial) -> list[Row]:
+def _rows(trials: Sequence[Trial], winner: Trial, metric: str) -> list[Row]:
     """The winner, the winner of the other arm, and the baselines: on the test split where it was opened."""
     rows: list[Row] = []
     tests = {t.proposal.warm_start: t for t in trials if t.phase == TEST and not t.failed}
@@ -93,22 +95,23 @@ def _rows(trials: Sequence[Trial], winner: Trial) -> list[Row]:
         chosen = best(group)
         assert chosen is not None
         name = "winner" if chosen.id == winner.id else f"best of the {ARMS[arm]}"
-        rows.append(_row(name, chosen, tests, f"found by the {ARMS[arm]}" if name == "winner" else "", group))
+        rows.append(_row(name, chosen, tests, f"found by the {ARMS[arm]}" if name == "winner" else "", group, metric))
     for trial in trials:
         if trial.phase == BASELINES and not trial.failed and trial.outcome is not None:
-            rows.append(_row(str(trial.proposal.origin["baseline"]).replace("-", " "), trial, tests, "", [trial]))
+            rows.append(
+                _row(str(trial.proposal.origin["baseline"]).replace("-", " "), trial, tests, "", [trial], metric)
+            )
     return rows
 
 
-def _row(name: str, trial: Trial, tests: dict[int | None, Trial], note: str, group: Sequence[Trial]) -> Row:
+def _row(
+    name: str, trial: Trial, tests: dict[int | None, Trial], note: str, group: Sequence[Trial], metric: str
+) -> Row:
     assert trial.outcome is not None
     tested = tests.get(trial.id)
     outcome = tested.outcome if tested is not None else None
-    accuracies = (
-        [outcome.metrics.get("accuracy", float("nan"))]
-        if outcome is not None
-        else [t.outcome.metrics.get("accuracy", float("nan")) for t in group if t.outcome]
-    )
+    outcomes = [outcome] if outcome is not None else [t.outcome for t in group if t.outcome]
+    accuracies = [o.metrics.get(metric, float("nan")) for o in outcomes]
     where = "test split" if outcome is not None else "validation split"
     metrics = trial.outcome.metrics
     return Row(
