@@ -18,6 +18,7 @@ from morphogen.space import Choice, Space
 from morphogen.spaces.skeleton import Skeleton
 from morphogen.testing import EstimatorSuite
 from morphogen.training.data import Data
+from morphogen.training.task import Regression
 from morphogen.trial import Proposal
 
 
@@ -96,6 +97,13 @@ def test_snip_is_the_sensitivity_of_the_loss() -> None:
     given = Batch(torch.full((1, 1, 1, 1), 2.0), torch.tensor([0]))
     # equal logits: gradients of -1/2 and 1/2, which cancel in the first layer; the second sees an activation of 2
     assert pytest.approx(2 * 0.5 * 2) == snip(network, given)
+
+
+def test_the_loss_is_that_of_the_task() -> None:
+    network, image = Two(1.0, 1.0), torch.full((1, 1, 1, 1), 2.0)
+    given = Batch(image, torch.tensor([[0.0, 1.0]]), Regression().loss)
+    # errors of 2 and 1, gradients of 2 and 1: 3 in the first layer times an input of 2, and 4 and 2 in the second
+    assert pytest.approx(6 + 4 + 2) == snip(network, given)
 
 
 def test_fisher_is_the_squared_saliency_of_the_channels() -> None:
@@ -185,6 +193,14 @@ def test_a_metric_a_score_by_either_spelling_for_the_weights_of_the_seed() -> No
     assert ["log_synflow", "snip"] == list(outcome.metrics)
     assert outcome.metrics == judge(proposal("4"), Context(seed=1)).metrics
     assert outcome.metrics != judge(proposal("4"), Context(seed=2)).metrics
+
+
+def test_targets_can_be_numbers() -> None:
+    generator = torch.Generator().manual_seed(3)
+    images, numbers = torch.rand(60, 6, 6, generator=generator).numpy(), torch.randn(60, 3, generator=generator).numpy()
+    judged = Data.from_arrays(images, numbers, name="numbers", task=Regression())
+    metrics = ZeroCost(SPACE, judged, tuple(SCORES), images=8)(proposal("4"), Context(seed=1)).metrics
+    assert all(map(math.isfinite, metrics.values()))
 
 
 def test_a_rank_among_drawn_architectures_puts_scores_together() -> None:

@@ -42,10 +42,12 @@ __all__ = [
 
 
 class Batch(NamedTuple):
-    """Images as the network takes them, `(N, C, H, W)`, and their classes, `(N,)`, on the network's device."""
+    """Images as the network takes them, `(N, C, H, W)`, and their classes, `(N,)`, or the targets of another task, on the
+    network's device; and the loss of outputs for them."""
 
     images: Tensor
     labels: Tensor
+    loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy
 
 
 Score = Callable[[nn.Module, Batch], float]
@@ -299,7 +301,7 @@ def _logits(output: Any) -> Tensor:
 
 
 def _loss(network: nn.Module, batch: Batch) -> Tensor:
-    return functional.cross_entropy(_logits(network(batch.images)), batch.labels)
+    return batch.loss(_logits(network(batch.images)), batch.labels)
 
 
 def _gradients(network: nn.Module, batch: Batch) -> list[tuple[Tensor, Tensor]]:

@@ -109,7 +109,7 @@ class ZeroCost:
     def _batch(self, device: torch.device) -> Batch:
         split = self.data.train.first(self.images, self.data.split_seed)
         ((images, labels),) = Batches(self.data, split, self.images, device).in_order()
-        return Batch(images, labels)
+        return Batch(images, labels, self.data.task.loss)
 
 
 def mean_ranks(columns: Mapping[str, Sequence[float]]) -> list[float]:
