@@ -153,7 +153,9 @@ def our_parts(setup: Setup, dtype: torch.dtype, unrolled: bool, mixed: Mixed = M
     return made, Softmax(DARTS, gradient=gradient, edges=edges, generator=generator, dtype=dtype)
 
 
-def ours(setup: Setup, unrolled: bool, *, again: bool = False, mixed: Mixed = MixedOp, fused: bool | None = None) -> Side:
+def ours(
+    setup: Setup, unrolled: bool, *, again: bool = False, mixed: Mixed = MixedOp, fused: bool | None = None
+) -> Side:
     made, distribution = our_parts(setup, torch.float32, unrolled, mixed)
     fuse(made, fused)
     optimizer = sgd(made)

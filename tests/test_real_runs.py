@@ -443,6 +443,14 @@ def test_where_every_trial_fails_one_line_says_why(own: Path, digits: Path) -> N
     assert "NaN" in said
 
 
+def test_where_what_the_supernet_found_is_ruled_out_one_line_says_why(tmp_path: Path) -> None:
+    tiny = ("skeleton.channels=4", "strategy_options.epochs=1", "data_options.limit=48", "limits.latency_ms=1e-9")
+    words = ["search", "--strategy", "darts", "--out", "run", *(word for s in tiny for word in ("--set", s))]
+    done = morphogen(*words, cwd=tmp_path)
+    assert 1 == done.returncode
+    assert "no trial worked out of 1; the first failed with: ruled out before the rest" in one_line(done)
+
+
 def test_a_network_that_cannot_be_exported_loses_nothing_of_the_run(own: Path, digits: Path) -> None:
     done = morphogen(*own_search("branch", digits), cwd=own)
     assert 1 == done.returncode

@@ -34,7 +34,8 @@ def failures() -> Iterator[None]:
         complain(f"{error.filename or 'a file'} cannot be read or written: {error.strerror or error}")
         raise typer.Exit(Exit.FAILED) from None
     except (ValueError, TypeError, LookupError) as error:
-        complain(str(error))
+        # a KeyError's text is in quotes
+        complain(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
         raise typer.Exit(Exit.USAGE) from None
     except KeyboardInterrupt as interrupt:
         complain(str(interrupt) or "interrupted")

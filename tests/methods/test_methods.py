@@ -131,6 +131,14 @@ def test_sub_graphs_are_judged_with_the_weights_of_the_supernet(tmp_path):
     assert (tmp_path / "trials" / str(supernet.id) / "checkpoint.pt").is_file()
 
 
+def test_sub_graphs_are_judged_by_all_that_is_sought(tmp_path):
+    settings = {**TINY, "objectives": ["accuracy", "latency_ms"], "limits": {"log_synflow": 1e9}}
+    made = parts("single-path", settings=settings, strategy="nsga2", options={"population_size": 2})
+    for trial in named(run(made, tmp_path), "search"):
+        assert {"accuracy", "latency_ms", "log_synflow"} <= trial.outcome.metrics.keys()
+        assert trial.losses == (-trial.outcome.metrics["accuracy"], trial.outcome.metrics["latency_ms"])
+
+
 @pytest.mark.parametrize(("method", "options"), [("single-path", {}), ("darts", {"epochs": 2, "shortlist": 2})])
 def test_a_run_resumes_to_the_same_trials(method, options, tmp_path):
     store = Memory()

@@ -57,6 +57,10 @@ class Combined:
                 return replace(total, error=_ruled_out(over[0], total))
         return total
 
+    def ending_with(self, estimator: Estimator) -> Combined:
+        """The same with another estimator in the last one's place, the dearest."""
+        return Combined(*self.estimators[:-1], estimator, limits=self.limits)
+
     def cost(self, proposal: Proposal) -> float:
         """What they cost together: no limit is known to bite before it does."""
         return sum(estimator.cost(proposal) for estimator in self.estimators)

@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from morphogen.catalog import component
+from morphogen.estimators.combined import Combined
 from morphogen.estimators.supernet_accuracy import SupernetAccuracy
 from morphogen.estimators.supernet_training import SupernetTraining
 from morphogen.methods.black_box import EARLY, conclusion
@@ -70,7 +71,10 @@ def single_path(
     training = SupernetTraining(
         space, data, make, setting.skeletons["search"], Regime(weights, share=0.0), sought=setting.sought
     )
-    judged = SupernetAccuracy(space, data, setting.skeletons["search"], batch_size=weights.batch_size)
+    judged: Estimator = SupernetAccuracy(space, data, setting.skeletons["search"], batch_size=weights.batch_size)
+    alone = setting.judges.search
+    if isinstance(alone, Combined):  # what else is sought, or limited, is measured of sub-graphs, too
+        judged = alone.ending_with(judged)
     searcher = component("morphogen.strategies", strategy, "strategy")
     searcher(space, **(options or {}))  # one that cannot serve the space says so now
 

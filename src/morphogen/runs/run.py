@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from morphogen import config as configuration
 from morphogen.config import Config
+from morphogen.methods.phases import SEARCH
 from morphogen.objective import best
 from morphogen.predictors.validation import Ranked
 from morphogen.protocols import Event, MorphogenError, Resources
@@ -181,8 +182,10 @@ def proceed(
                 watch(study, None)
             for phase in parts.phases:
                 study.run_phase(phase)
-                if best(study.told) is None:  # a random arm beside it or a baseline would be no result
-                    raise MorphogenError(_nothing_worked(study.told))
+                # a supernet without an architecture is no result, nor would a random arm beside it be, or a baseline
+                told = [t for t in study.told if t.phase == SEARCH] if phase.name == SEARCH else study.told
+                if best(told) is None:
+                    raise MorphogenError(_nothing_worked(told))
             if watch is not None:
                 watch(study, None)
         finally:
