@@ -21,6 +21,7 @@ from morphogen.catalog import resolve
 from morphogen.choice import Choice, Pick, When
 from morphogen.coding import Coding
 from morphogen.completions import Completions
+from morphogen.heaviest import heaviest
 from morphogen.limits import Cost, Limit
 
 __all__ = ["HYPERPARAMETERS", "Architecture", "Choice", "Cost", "Limit", "Pick", "Space", "When"]
@@ -232,6 +233,18 @@ class Space:
         """Every architecture, or every completion of `picks`, in the order of choices and of their values."""
         for completed in self._completions.enumerate(self._read(picks or {})):
             yield Architecture(self, self.coding.encode(completed))
+
+    def heaviest(self, weights: Mapping[str, Mapping[str, float]], *, only: bool = False) -> Iterator[Architecture]:
+        """Architectures within the limits by falling sums of the weights of what they pick.
+
+        It may end before all were given, where limits leave very many of almost equal weight.
+
+        Args:
+            weights: Choice -> option -> what it adds where it is picked; what is not there adds nothing.
+            only: Whether the first one is all that is wanted.
+        """
+        for picks in heaviest(self._completions, weights, only=only):
+            yield Architecture(self, self.coding.encode(picks))
 
     def changed(self, architecture: Architecture, choice: str, value: Pick) -> Iterator[Architecture]:
         """Every architecture that differs by this value of one decision; choices that it brings into being take all."""

@@ -133,7 +133,7 @@ def test_derive_stays_within_the_limits():
     cost = Cost("params", {((c.name, o),): float(o) for c in choices for o in c.options})
     distribution = Softmax(Space(choices, limits=(Limit(cost, 40),)))
     set_logits(distribution, {c.name: [0.0, 1.0, 2.0] for c in choices})
-    # greedy, in the order of the choices: the first is as wide as it can be while the others still fit
+    # as probable as 16, 16, 8: then the first is as wide as it can be
     assert {"0/width": "24", "1/width": "8", "2/width": "8"} == dict(distribution.derive(never, generator()))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -10,16 +9,14 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from morphogen.choice import Choice, Pick
+from morphogen.choice import Choice
 from morphogen.nn.mixture import Mixture
+from morphogen.oneshot.discretize import Discretization, Weights
 from morphogen.oneshot.distribution import refuse_hyperparameters
 from morphogen.oneshot.ranks import average
 from morphogen.space import Architecture, Space
 
 __all__ = ["Adam", "Logits", "Weights"]
-
-Weights = Mapping[str, Mapping[str, float]]
-"""Choice -> option -> probability."""
 
 
 @final
@@ -73,7 +70,7 @@ class Logits:
     ) -> None:
         refuse_hyperparameters(space, who)
         self.space = space
-        self._children = {choice.name: _children(space, choice) for choice in space}
+        self._discretization = Discretization(space)
         self.values: dict[str, nn.Parameter] = {}
         for choice in space:
             if not isinstance(choice.pick, int):
@@ -81,7 +78,7 @@ class Logits:
                     f"{who} cannot decide how many options choice '{choice.name}' picks ({choice.pick[0]} to "
                     f"{choice.pick[1]}): use a distribution that samples, or make it a choice of one option for each"
                 )
-            if edges or not self._by_children(choice):
+            if edges or not self._discretization.by_children(choice):
                 first = torch.zeros(len(choice.options), dtype=dtype)
                 if generator is not None:
                     first.normal_(std=1e-3, generator=generator)
@@ -122,15 +119,8 @@ class Logits:
         }
 
     def discretize(self, weights: Weights) -> Architecture:
-        """The most probable architecture, choice by choice, within the limits.
-
-        Section 2.4: an option that is `mixed_only` (`none`) takes its part of the weights but is never picked; an
-        input weighs what the largest option of its child does. Equal weights: the earlier option.
-        """
-        picks: dict[str, Pick] = {}
-        while (choice := next((c for c in self.space.active(picks) if c.name not in picks), None)) is not None:
-            picks[choice.name] = self._top(choice, picks, weights)
-        return self.space.architecture(picks)
+        """The architecture that the weights stand for."""
+        return self._discretization(weights)
 
     def state_dict(self) -> dict[str, Any]:
         logits = {name: parameter.detach().clone() for name, parameter in self.values.items()}
@@ -151,28 +141,3 @@ class Logits:
             for name, parameter in self.values.items():
                 parameter.copy_(state["logits"][name])
         self._optimizer.load_state_dict(state["optimizer"])
-
-    def _by_children(self, choice: Choice) -> bool:
-        return choice.pick != 1 and any(self._children[choice.name].values())
-
-    def _top(self, choice: Choice, picks: Mapping[str, Pick], weights: Weights) -> Pick:
-        """The options of the largest weights, added one by one as far as the limits allow."""
-        picked: Pick = ()
-        while allowed := self.space.allowed({**picks, choice.name: picked}, choice):
-            picked = (*picked, max(allowed, key=lambda option: self._weight(choice, option, weights)))
-        return tuple(option for option in choice.options if option in picked)
-
-    def _weight(self, choice: Choice, option: str, weights: Weights) -> float:
-        own = weights[choice.name][option] if choice.name in weights else 1.0
-        if not self._by_children(choice):
-            return own
-        children = self._children[choice.name][option]
-        return own * math.prod(max(self._weight(c, o, weights) for o in c.pickable) for c in children)
-
-
-def _children(space: Space, choice: Choice) -> dict[str, list[Choice]]:
-    """Option -> the choices that exist when it is picked."""
-    return {
-        option: [c for c in space if c.when is not None and c.when.choice == choice.name and option in c.when.any_of]
-        for option in choice.options
-    }
