@@ -243,6 +243,9 @@ def test_a_node_that_does_not_see_the_run_folder_sends_back_what_a_trial_left(ex
     began, _, where = (tmp_path / "1" / "log.txt").read_text().strip().partition(" in ")
     assert "{'weights.safetensors': 'old', 'before.txt': 'old'}" == began
     assert not where.startswith(str(tmp_path))
+    limit = time.monotonic() + 20
+    while Path(where).exists() and time.monotonic() < limit:  # the node tidies up once it has said everything
+        time.sleep(0.05)
     assert not Path(where).exists()
 
 
