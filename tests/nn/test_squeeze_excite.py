@@ -23,3 +23,13 @@ def test_fewer_channels_have_fewer_between():
     picks = {"expansion": ("2",)}
     assert (8, 32, 1, 1) == module.reduce.narrow(picks)["weight"].shape
     assert (2, 32, 5, 5) == module(torch.randn(2, 32, 5, 5), {"expansion": {"2": None}}).shape
+
+
+def test_the_gate_is_a_hard_sigmoid_that_can_be_differentiated_twice():
+    module = SqueezeExcite(16).double()
+    x = torch.randn(2, 16, 3, 3, dtype=torch.float64, requires_grad=True)
+    y = module.expand(module.reduce(x.mean((2, 3), keepdim=True)).relu())
+    torch.testing.assert_close(module(x), x * torch.nn.functional.hardsigmoid(y))
+    (gradient,) = torch.autograd.grad(module(x).square().sum(), x, create_graph=True)
+    gradient.square().sum().backward()
+    assert x.grad.isfinite().all()

@@ -5,7 +5,7 @@ import torch
 
 from morphogen.nn.network import network
 from morphogen.oneshot import Controller, Dirichlet, Gumbel, Softmax, Uniform
-from morphogen.oneshot.curvature import Relaxed, dominant_eigenvalue, sharpness
+from morphogen.oneshot.curvature import Relaxed, largest_eigenvalue, sharpness
 from morphogen.oneshot.distribution import Step
 from morphogen.spaces.darts import SKELETONS, darts
 
@@ -14,19 +14,19 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.mark.parametrize("values", [(3.0, 1.0, -0.5), (0.5, -4.0, 1.0)])
-def test_it_is_the_eigenvalue_of_the_largest_magnitude(values):
+@pytest.mark.parametrize("values", [(3.0, 1.0, -0.5), (0.5, -4.0, 1.0), (-5.0, -3.0, -4.0), (2.0, 2.0, -2.0)])
+def test_it_is_the_largest_eigenvalue_and_not_the_largest_magnitude(values):
     basis, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator(), dtype=torch.float64))
     hessian = basis @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ basis.T
     parts = [torch.randn(n, dtype=torch.float64, requires_grad=True) for n in (1, 2)]
     x = torch.cat(parts)
-    found = dominant_eigenvalue(x @ hessian @ x / 2, parts, generator(), 40)
-    assert pytest.approx(max(values, key=abs), rel=1e-6) == found
+    found = largest_eigenvalue(x @ hessian @ x / 2, parts, generator())
+    assert pytest.approx(max(values), rel=1e-9) == found
 
 
 def test_a_linear_loss_has_none():
     x = torch.ones(3, requires_grad=True)
-    assert 0.0 == dominant_eigenvalue((2 * x).sum(), [x], generator())
+    assert 0.0 == largest_eigenvalue((2 * x).sum(), [x], generator())
 
 
 def test_that_of_a_supernet_is_the_one_of_its_whole_hessian_and_leaves_no_trace():
@@ -52,7 +52,7 @@ def test_that_of_a_supernet_is_the_one_of_its_whole_hessian_and_leaves_no_trace(
 
     blocks = torch.autograd.functional.hessian(loss, tuple(p.detach() for p in logits))
     eigenvalues = torch.linalg.eigvalsh(torch.cat([torch.cat(row, dim=1) for row in blocks]))
-    assert pytest.approx(eigenvalues[eigenvalues.abs().argmax()].item(), rel=1e-3) == found
+    assert pytest.approx(eigenvalues[-1].item(), rel=1e-6) == found
     assert ["sharpness of the architecture: 60 Hessian-vector products, about 122 passes"] == said
 
 

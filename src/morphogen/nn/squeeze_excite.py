@@ -29,10 +29,11 @@ class SqueezeExcite(nn.Module):
         middle = Product(channels.factors if isinstance(channels, Product) else (channels,), divisor=4, multiple=8)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.reduce, self.expand = ElasticConv2d(channels, middle, 1), ElasticConv2d(middle, channels, 1)
-        self.relu, self.gate = nn.ReLU(), nn.Hardsigmoid()
+        self.relu, self.gate = nn.ReLU(), nn.ReLU6()
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> Tensor:
         """`[B, C, H, W]` -> the same shape."""
         y = self.relu(run(self.reduce, self.pool(x), mixture))
-        weight: Tensor = self.gate(run(self.expand, y, mixture))
+        # the hard sigmoid, written out: torch cannot differentiate its own twice
+        weight: Tensor = self.gate(run(self.expand, y, mixture) + 3) / 6
         return x * weight
