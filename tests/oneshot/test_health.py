@@ -5,13 +5,16 @@ import own_model
 import pytest
 import torch
 
+from morphogen.choice import Choice
 from morphogen.nn.network import network
 from morphogen.oneshot import Softmax, Uniform
 from morphogen.oneshot.controller import Controller
 from morphogen.oneshot.distribution import Step
 from morphogen.oneshot.health import health, most_skips, warnings
+from morphogen.space import Space
 from morphogen.spaces.darts import DARTS
 from morphogen.spaces.enas_macro import SKELETONS, enas_macro
+from morphogen.spaces.nasbench201 import NASBENCH201
 
 
 def skewed(option, by=9.0):
@@ -33,8 +36,20 @@ def test_a_collapse_is_seen_and_said():
     assert 1.0 == signs["skip_share"]
     assert signs["entropy"] < 0.01
     assert 8 == most_skips(distribution.likeliest())
-    (said,) = warnings({name: [(1.0, value)] for name, value in signs.items()})
-    assert said.startswith("100% of the operations found are skips: the collapse")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        NASBENCH201,
+        *(
+            Space(tuple(Choice(n, ("skip", "skip_connect")) for n in names))
+            for names in ("abcdef", [f"{i}/op" for i in range(6)])
+        ),
+    ],
+)
+def test_skips_of_spaces_without_cells_are_all_of_one(space):
+    assert 6 == most_skips(space.architecture({c.name: "skip_connect" for c in space}))
 
 
 def test_none_that_dominates_and_indecision_are_said():

@@ -200,3 +200,26 @@ def test_the_virtual_step_is_the_one_that_the_optimizer_takes():
 def test_other_optimizers_are_refused(optimizer):
     with pytest.raises(ValueError, match="the second order is derived for the step of SGD with momentum"):
         virtual_step(optimizer([torch.nn.Parameter(torch.zeros(1))]))
+
+
+@pytest.mark.parametrize("gradient", [finite_difference, exact])
+def test_a_training_loss_without_the_architecture_leaves_the_first_order(gradient):
+    a, w = double(2.0), double(-2.0)
+    (found,) = gradient(lambda: (w - 1) ** 2, lambda: a * w, [w], [a], Virtual(0.1))
+    assert -1.4 == pytest.approx(found.item())  # the weight after its step
+
+
+def test_both_sides_of_the_difference_drop_the_same():
+    a, w = double(2.0), torch.linspace(-1, 1, 50, dtype=torch.float64).requires_grad_()
+    torch.manual_seed(3)
+    dropped = []
+
+    def train():
+        mask = torch.rand(50, dtype=torch.float64) > 0.5
+        dropped.append(mask)
+        return (a * w * mask).square().mean()
+
+    finite_difference(train, lambda: (w * w).mean() + a, [w], [a], Virtual(0.1))
+    step, *sides = dropped
+    assert torch.equal(*sides)
+    assert not torch.equal(step, sides[0])

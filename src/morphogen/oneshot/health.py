@@ -88,11 +88,18 @@ def health(distribution: object) -> dict[str, float]:
 
 
 def most_skips(architecture: Architecture) -> int:
-    """The most skips in one cell: choices that pick one, counted by what comes before the first `/` of their name."""
-    cells = Counter(
-        name.partition("/")[0] for name, picked in architecture.picks.items() if not SKIPS.isdisjoint(picked)
-    )
-    return max(cells.values(), default=0)
+    """The most skips in one cell.
+
+    A cell is what choices have before the first `/` of their name, where that is the name of several that could skip;
+    else, as in a space of one cell and in one of layers, they are all of the same.
+    """
+    could = Counter(_cell(choice.name) for choice in architecture.space if SKIPS & set(choice.pickable))
+    skips = [_cell(name) for name, picked in architecture.picks.items() if not SKIPS.isdisjoint(picked)]
+    return max(Counter(skips).values(), default=0) if max(could.values(), default=0) > 1 else len(skips)
+
+
+def _cell(name: str) -> str:
+    return name.partition("/")[0] if "/" in name else ""
 
 
 def warnings(curves: Curves) -> list[str]:

@@ -89,7 +89,7 @@ def finite_difference(
         for sign in (1, -1):
             for w, w0, x in zip(weights, saved, v, strict=True):
                 w.copy_(w0).add_(x, alpha=sign * r)
-            with torch.enable_grad():
+            with torch.enable_grad(), _same_draws(weights):  # the difference is of the weights, not of what is dropped
                 sides.append(_gradients(train(), parameters))
     return [g - virtual.lr * (p - n) / (2 * r) for g, p, n in zip(first, *sides, strict=True)]
 
@@ -124,8 +124,18 @@ def _at_the_virtual_step(
 
 
 def _gradients(loss: Tensor, tensors: Tensors) -> list[Tensor]:
+    if not loss.requires_grad:  # it depends on none of them
+        return [torch.zeros_like(t) for t in tensors]
     found = torch.autograd.grad(loss, list(tensors), allow_unused=True)
     return [torch.zeros_like(t) if g is None else g for t, g in zip(tensors, found, strict=True)]
+
+
+@contextmanager
+def _same_draws(weights: Tensors) -> Iterator[None]:
+    """What is drawn inside from torch's own generators is drawn again afterwards."""
+    devices = sorted({w.device.index or 0 for w in weights if w.device.type == "cuda"})
+    with torch.random.fork_rng(devices):
+        yield
 
 
 @contextmanager
