@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import own_model
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from morphogen.nn.inherit import inherit
 from morphogen.nn.network import network
 from morphogen.oneshot import Softmax, Uniform
 from morphogen.oneshot.regime import Regime
+from morphogen.oneshot.second_order import SecondOrder, second_order_exact
 from morphogen.oneshot.sub_graphs import calibration
 from morphogen.protocols import Context, MorphogenError
 from morphogen.spaces.darts import SKELETONS, darts
@@ -109,3 +111,21 @@ def test_only_what_learns_logits_has_a_sharpness(tmp_path):
         training(paths).sharpness(Context(seed=0, folder=tmp_path), print)
     with pytest.raises(MorphogenError, match="has no checkpoint of a supernet"):
         training().sharpness(Context(seed=0, folder=tmp_path), lambda text: None)
+
+
+def test_what_would_fail_in_the_first_step_is_refused():
+    nesterov = Regime(replace(RECIPE, nesterov=True))
+    for gradient in (SecondOrder(), second_order_exact):
+        with pytest.raises(ValueError, match="nesterov off"):
+            SupernetTraining(SMALL, DATA, partial(Softmax, gradient=gradient), SKELETON, nesterov)
+    with pytest.raises(ValueError, match="leave out recompute"):
+        training(partial(Softmax, gradient=second_order_exact), recompute=True)
+    with pytest.raises(ValueError, match="has no module list 'cells'"):
+        SupernetTraining(own_model.space, DATA, SOFTMAX, None, Regime(RECIPE, recompute=True))
+
+
+def test_sub_graphs_have_no_fidelity(trained):
+    architecture = SMALL.sample(np.random.default_rng(0))
+    judge = SupernetAccuracy(SMALL, DATA, SKELETON)
+    with pytest.raises(ValueError, match="has no fidelity axis 'epochs'"):
+        judge(Proposal(architecture, {"epochs": 1.0}, warm_start=0), Context(seed=0, warm_start=trained[0]))

@@ -9,6 +9,7 @@ from morphogen.methods.one_shot import architecture_lr, recipe
 from morphogen.oneshot.regime import Regime
 from morphogen.runs.assembly import assemble
 from morphogen.spaces.darts import darts
+from morphogen.spaces.enas_micro import enas_micro
 from morphogen.store import Memory
 from morphogen.study import Study
 from morphogen.training.data import data
@@ -137,6 +138,35 @@ def test_sub_graphs_are_judged_by_all_that_is_sought(tmp_path):
     for trial in named(run(made, tmp_path), "search"):
         assert {"accuracy", "latency_ms", "log_synflow"} <= trial.outcome.metrics.keys()
         assert trial.losses == (-trial.outcome.metrics["accuracy"], trial.outcome.metrics["latency_ms"])
+
+
+@pytest.mark.parametrize("strategy", ["asha", "hyperband", "curve-stopping", "screening", "each"])
+def test_a_strategy_that_sub_graphs_are_nothing_for_is_refused(strategy):
+    with pytest.raises(ValueError, match=f"strategy '{strategy}' (decides how long|needs proposals)"):
+        parts("single-path", strategy=strategy)
+
+
+def test_limits_that_do_not_add_up_are_kept_by_what_is_derived(tmp_path):
+    space = enas_micro(2)
+    config = configuration.parse(
+        {**TINY, "strategy": "enas", "control": False, "skeleton": {"channels": 4, "cells": 2}, "limits": {"macs": 60_000},
+         "final": {"finalists": 1, "seeds": 1, "training": {"epochs": 1}, "skeleton": {"auxiliary": False}},
+         "strategy_options": {"epochs": 1, "steps": 1, "aggregate": 1, "candidates": 2}},
+        "test",
+    )  # fmt: skip
+    made = assemble(config, space=space, data=DATA)
+    assert () == made.space.limits
+    (searched,) = named(run(made, tmp_path), "search")
+    assert searched.outcome.metrics["macs"] <= 60_000
+
+
+def test_cells_that_run_again_learn_the_same(tmp_path):
+    plain, again = (
+        named(run(parts("darts", epochs=2, recompute=recompute), tmp_path / str(recompute)), "supernet")[0]
+        for recompute in (False, True)
+    )
+    assert plain.outcome.found == again.outcome.found
+    assert plain.outcome.curves == again.outcome.curves
 
 
 @pytest.mark.parametrize(("method", "options"), [("single-path", {}), ("darts", {"epochs": 2, "shortlist": 2})])

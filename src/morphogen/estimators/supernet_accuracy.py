@@ -59,6 +59,10 @@ class SupernetAccuracy:
         started = time.monotonic()
         if proposal.architecture is None:
             raise ValueError("SupernetAccuracy judges one architecture, but the whole space was proposed")
+        if proposal.fidelity:
+            raise ValueError(
+                f"SupernetAccuracy trains nothing: it has no fidelity axis '{next(iter(proposal.fidelity))}'"
+            )
         trained = None if context.warm_start is None else checkpoint.load(context.warm_start)
         if trained is None:
             raise MorphogenError(f"the weights of the supernet, trial {proposal.warm_start}, are gone or damaged")

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import torch
+from torch import nn
 
 from morphogen.estimators.complexity import Complexity, suited_skeleton
 from morphogen.nn.mixed import Mixed, MixedOp
 from morphogen.nn.network import network
-from morphogen.objective import Objective, objective
+from morphogen.objective import MeasuredLimit, Objective, objective
 from morphogen.oneshot.curvature import Relaxed
 from morphogen.oneshot.distribution import Make
+from morphogen.oneshot.recompute import cells_of
 from morphogen.oneshot.regime import Regime
+from morphogen.oneshot.second_order import SecondOrder, second_order_exact, virtual_step
 from morphogen.oneshot.supernet import learn, sharpness_of
 from morphogen.protocols import Context, MorphogenError
 from morphogen.space import Architecture, Space
@@ -48,9 +51,11 @@ class SupernetTraining:
         mixed: What mixes operations.
         sought: By which of the task's metrics architectures are compared, and controllers rewarded; by default the
             first.
+        limits: On `params` or `macs` of the architecture found, where these are no limits of the space.
 
     Raises:
-        ValueError: The space has no network, or the distribution cannot serve it.
+        ValueError: The space has no network, the distribution cannot serve it, or its gradient not the recipe's
+            optimizer or the regime's recomputation.
     """
 
     space: Space
@@ -60,6 +65,7 @@ class SupernetTraining:
     regime: Regime | None = None
     mixed: Mixed = MixedOp
     sought: Objective | None = None
+    limits: tuple[MeasuredLimit, ...] = ()
     together: ClassVar[bool] = True
     """Under `torchrun`, all processes train it: see `executors.together`."""
 
@@ -72,7 +78,8 @@ class SupernetTraining:
         if self.regime.sharpness and not isinstance(made, Relaxed):  # type: ignore[union-attr]  # set above
             raise ValueError(f"{type(made).__name__} learns no logits: there is no sharpness to record")
         with torch.device("meta"):
-            network(self.space, self.skeleton, self.mixed)
+            built = network(self.space, self.skeleton, self.mixed)
+        self._refuse(getattr(made, "gradient", None), built)
 
     @property
     def measured(self) -> frozenset[str]:
@@ -88,13 +95,38 @@ class SupernetTraining:
             distribution = self.make(self.space, generator=first, device=device)
             try:
                 learned = learn(
-                    built, distribution, self.space, self.data, self.regime, context, epochs=epochs, sought=self.sought
+                    built,
+                    distribution,
+                    self.space,
+                    self.data,
+                    self.regime,
+                    context,
+                    epochs=epochs,
+                    sought=self.sought,
+                    fits=self._fits if self.limits else None,
                 )
             except MorphogenError as error:
                 return Outcome(error=str(error), seconds=time.monotonic() - started)
         assert learned.found is not None
         metrics = {**learned.metrics, **counted(self.space, self.skeleton, learned.found)}
         return Outcome(metrics, learned.curves, learned.found, learned.seconds)
+
+    def _fits(self, architecture: Architecture) -> bool:
+        found = Outcome(counted(self.space, self.skeleton, architecture))
+        return all(limit.excess(found) == 0 for limit in self.limits)
+
+    def _refuse(self, gradient: object, built: nn.Module) -> None:
+        """Raises: ValueError: What would fail in the first step."""
+        assert self.regime is not None
+        if isinstance(gradient, SecondOrder) or gradient is second_order_exact:
+            virtual_step(self.regime.recipe.make_optimizer([nn.Parameter(torch.zeros(1))]))
+        if self.regime.recompute:
+            if gradient is second_order_exact:
+                raise ValueError(
+                    "an exact second order differentiates backward itself, which cells that run again cannot: leave out "
+                    "recompute, or take the finite difference"
+                )
+            cells_of(built)
 
     def relaxes(self) -> bool:
         """Whether it has logits, and so a sharpness."""

@@ -26,6 +26,7 @@ def darts(
     start: float = 0.0,
     most_skips: int | None = None,
     sharpness: bool = False,
+    recompute: bool = False,
 ) -> list[Phase]:
     """First-order DARTS: a supernet of weighted sums, weights and architecture by gradient, then discretized.
 
@@ -44,8 +45,11 @@ def darts(
             weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
+        recompute: Let cells run again in backward: under half the memory, for about 1.4 times the time.
     """
-    return _darts(setting, first_order, epochs, batch_size, lr, arch_lr, seeds, shortlist, start, most_skips, sharpness)
+    return _darts(
+        setting, first_order, epochs, batch_size, lr, arch_lr, seeds, shortlist, start, most_skips, sharpness, recompute
+    )
 
 
 def darts_second_order(
@@ -60,6 +64,7 @@ def darts_second_order(
     start: float = 0.0,
     most_skips: int | None = None,
     sharpness: bool = False,
+    recompute: bool = False,
     exact: bool = False,
 ) -> list[Phase]:
     """Second-order DARTS: the architecture learns through one virtual step of the weights.
@@ -79,10 +84,13 @@ def darts_second_order(
             weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
+        recompute: Let cells run again in backward: under half the memory, for about 1.4 times the time.
         exact: Take the Hessian-vector product itself, not its finite difference.
     """
     gradient: Gradient = second_order_exact if exact else SecondOrder()
-    return _darts(setting, gradient, epochs, batch_size, lr, arch_lr, seeds, shortlist, start, most_skips, sharpness)
+    return _darts(
+        setting, gradient, epochs, batch_size, lr, arch_lr, seeds, shortlist, start, most_skips, sharpness, recompute
+    )
 
 
 def _darts(
@@ -97,9 +105,14 @@ def _darts(
     start: float,
     most_skips: int | None,
     sharpness: bool,
+    recompute: bool,
 ) -> list[Phase]:
     regime = Regime(
-        recipe(setting.data, epochs, batch_size, lr), start=start, most_skips=most_skips, sharpness=sharpness
+        recipe(setting.data, epochs, batch_size, lr),
+        start=start,
+        most_skips=most_skips,
+        sharpness=sharpness,
+        recompute=recompute,
     )
     make = partial(Softmax, lr=arch_lr or architecture_lr(3e-4, setting.data, regime), gradient=gradient)
     return gradient_method(setting, make, regime, seeds=seeds, shortlist=shortlist)

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
+from morphogen.estimators.combined import Combined
 from morphogen.estimators.supernet_training import SupernetTraining
 from morphogen.methods.black_box import EARLY, Judges, Plan, conclusion
 from morphogen.methods.phases import found, supernet
 from morphogen.nn.mixed import Mixed, MixedOp
-from morphogen.objective import Objective, told_by
+from morphogen.objective import MeasuredLimit, Objective, told_by
 from morphogen.oneshot.distribution import Make
 from morphogen.oneshot.regime import Regime
 from morphogen.protocols import Phase
@@ -48,6 +49,12 @@ class Setting:
     def sought(self) -> Objective:
         """What shared weights can tell of that."""
         return told_by(self.data.task.metrics, self.objectives)
+
+    @property
+    def counted(self) -> tuple[MeasuredLimit, ...]:
+        """Limits that are not of the space, on what can be counted without a training or a clock."""
+        limits = self.judges.search.limits if isinstance(self.judges.search, Combined) else ()
+        return tuple(limit for limit in limits if limit.metric in ("params", "macs"))
 
 
 def recipe(data: Data, epochs: int | None, batch_size: int | None, lr: float) -> Recipe:
@@ -107,7 +114,14 @@ def gradient_method(
             f"shortlist={shortlist}: expected 1 to {learning}, the epochs in which the architecture learns; each gives one"
         )
     training = SupernetTraining(
-        setting.space, setting.data, make, setting.skeletons["search"], regime, mixed, setting.sought
+        setting.space,
+        setting.data,
+        make,
+        setting.skeletons["search"],
+        regime,
+        mixed,
+        setting.sought,
+        setting.counted,
     )
     share = 0.85 if seeds * shortlist == 1 else 0.7  # several have to be compared in the rest
     pauses = range(epochs - shortlist + 1, epochs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -57,7 +58,7 @@ def single_path(
         options: Of the strategy.
 
     Raises:
-        ValueError: No such strategy, or both `fair` and `sandwich`.
+        ValueError: No such strategy, one that decides about trainings, or both `fair` and `sandwich`.
     """
     if fair and sandwich:
         raise ValueError("fair and sandwich are two ways to draw the paths of a step: choose one")
@@ -76,6 +77,14 @@ def single_path(
     if isinstance(alone, Combined):  # what else is sought, or limited, is measured of sub-graphs, too
         judged = alone.ending_with(judged)
     searcher = component("morphogen.strategies", strategy, "strategy")
+    taken = inspect.signature(searcher).parameters
+    if "lowest" in taken:
+        raise ValueError(
+            f"strategy '{strategy}' decides how long a network is trained, but sub-graphs are judged without a training: "
+            "name one that decides architectures only, such as regularized-evolution"
+        )
+    if needs := [n for n, p in taken.items() if n != "space" and p.default is p.empty and n not in (options or {})]:
+        raise ValueError(f"strategy '{strategy}' needs {needs[0]}, which nothing here gives: name another one")
     searcher(space, **(options or {}))  # one that cannot serve the space says so now
 
     def start(told: Sequence[Trial]) -> tuple[Strategy, Estimator]:

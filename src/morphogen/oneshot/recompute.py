@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from morphogen.oneshot.held import held
 
-__all__ = ["recompute"]
+__all__ = ["cells_of", "recompute"]
 
 
 @contextmanager
@@ -30,12 +30,7 @@ def recompute(network: nn.Module) -> Iterator[None]:
     Raises:
         ValueError: It has none.
     """
-    cells = getattr(network, "cells", None)
-    if not isinstance(cells, nn.ModuleList):
-        raise ValueError(
-            f"{type(network).__name__} has no module list 'cells' of what could be recomputed: train it without "
-            "recomputation, or keep its repeated blocks in one"
-        )
+    cells = cells_of(network)
     for cell in cells:
         cell.forward = partial(_run, cell, cell.forward)
     try:
@@ -43,6 +38,21 @@ def recompute(network: nn.Module) -> Iterator[None]:
     finally:
         for cell in cells:
             del cell.forward  # the class has one
+
+
+def cells_of(network: nn.Module) -> nn.ModuleList:
+    """What can run again.
+
+    Raises:
+        ValueError: There is nothing.
+    """
+    cells = getattr(network, "cells", None)
+    if not isinstance(cells, nn.ModuleList):
+        raise ValueError(
+            f"{type(network).__name__} has no module list 'cells' of what could be recomputed: train it without "
+            "recomputation, or keep its repeated blocks in one"
+        )
+    return cells
 
 
 def _run(cell: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:

@@ -59,7 +59,7 @@ class Softmax:
     ) -> None:
         adam = Adam(lr, betas, weight_decay)
         self._logits = Logits(space, "Softmax", adam, edges=edges, generator=generator, device=device, dtype=dtype)
-        self._gradient = gradient
+        self.gradient = gradient
         self.space = space
 
     @property
@@ -77,7 +77,7 @@ class Softmax:
 
     def update(self, step: Step) -> None:
         """One step of Adam on the validation loss."""
-        self._logits.descend(self._gradient(step, self.mixture, self._logits.parameters))
+        self._logits.descend(self.gradient(step, self.mixture, self._logits.parameters))
 
     def derive(self, score: Score, generator: torch.Generator) -> Architecture:
         """The most probable architecture within the limits. Nothing is scored or drawn."""

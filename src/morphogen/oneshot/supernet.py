@@ -21,6 +21,7 @@ from morphogen.oneshot.health import SHARPNESS, Weighing, health, most_skips
 from morphogen.oneshot.ranks import alike, average, barrier, decided, part, rank
 from morphogen.oneshot.recompute import recompute
 from morphogen.oneshot.regime import Learned, Regime, parts
+from morphogen.oneshot.rejection import Fits, within
 from morphogen.oneshot.sub_graphs import calibration, judge
 from morphogen.protocols import Context, MorphogenError
 from morphogen.space import Architecture, Space
@@ -44,6 +45,7 @@ def learn(
     *,
     epochs: int | None = None,
     sought: Objective | None = None,
+    fits: Fits | None = None,
 ) -> Learned:
     """Train a supernet and its distribution in place, up to an epoch of the recipe's horizon.
 
@@ -66,6 +68,8 @@ def learn(
         epochs: Up to which epoch; by default the last.
         sought: By which of the task's metrics architectures are compared, and controllers rewarded; by default the
             first.
+        fits: Whether an architecture is within limits that the space does not know, which costs something to find out:
+            what is derived is redrawn until it is, so many times. None: there are none.
 
     Raises:
         MorphogenError: The loss became NaN or infinite, or the checkpoint is of another network; of several
@@ -102,7 +106,7 @@ def learn(
             barrier()
         context.log(learned.epochs, point)
     started = time.monotonic()
-    loop.conclude(learned)
+    loop.conclude(learned, fits)
     learned.seconds += time.monotonic() - started
     return learned
 
@@ -271,13 +275,15 @@ class _Loop:
         if not learned.stopped or learned.found is None:
             learned.found = now
 
-    def conclude(self, learned: Learned) -> None:
+    def conclude(self, learned: Learned, fits: Fits | None) -> None:
         """The architecture found, and its metrics with the shared weights."""
+        # of the epoch, too: what a pause names should not be drawn like what the pause before named
+        generator = reseed(self.seed, learned.epochs)
         if not learned.stopped:
-            # of the epoch, too: what a pause names should not be drawn like what the pause before named
-            generator = reseed(self.seed, learned.epochs)
             learned.found = self.distribution.derive(self._score, generator)
         assert learned.found is not None
+        if fits is not None and not fits(learned.found):
+            learned.found = within(self.distribution, learned.found, fits, self._score, generator)
         learned.metrics = self._of(learned.found)
         if points := learned.curves.get(self.sought.metric):
             learned.metrics[f"supernet_{self.sought.metric}"] = points[-1][1]
