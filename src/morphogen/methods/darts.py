@@ -45,7 +45,7 @@ def darts(
             weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
-        recompute: Let cells run again in backward: under half the memory, for about 1.4 times the time.
+        recompute: Let cells run again in backward: about half the memory, for about 1.4 times the time.
     """
     return _darts(
         setting, first_order, epochs, batch_size, lr, arch_lr, seeds, shortlist, start, most_skips, sharpness, recompute
@@ -84,7 +84,7 @@ def darts_second_order(
             weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
-        recompute: Let cells run again in backward: under half the memory, for about 1.4 times the time.
+        recompute: Let cells run again in backward: about half the memory, for about 1.4 times the time.
         exact: Take the Hessian-vector product itself, not its finite difference.
     """
     gradient: Gradient = second_order_exact if exact else SecondOrder()

@@ -43,7 +43,7 @@ def drnas(
             weights, pools and skips, are ahead as long as the others are untrained.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
-        recompute: Let cells run again in backward: under half the memory, for about 1.4 times the time.
+        recompute: Let cells run again in backward: about half the memory, for about 1.4 times the time.
     """
     regime = Regime(
         recipe(setting.data, epochs, batch_size, lr),

@@ -44,7 +44,7 @@ def pc_darts(
             be kept.
         most_skips: Stop a supernet before a cell has so many skips.
         sharpness: Record the sharpness of the architecture's minimum after every epoch.
-        recompute: Let cells run again in backward: under half the memory, for about 1.4 times the time.
+        recompute: Let cells run again in backward: about half the memory, for about 1.4 times the time.
         k: One of how many channels goes through the operations; by default four, as in the paper, or fewer, where less than
             its four channels would be left to compute on.
         start: The share of the epochs in which only weights learn; 15 of 50 in the paper.
