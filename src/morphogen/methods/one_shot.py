@@ -61,6 +61,8 @@ def recipe(data: Data, epochs: int | None, batch_size: int | None, lr: float) ->
     """How the weights of a supernet are trained: SGD with momentum 0.9, weight decay 3e-4, gradients clipped at 5 and a
     cosine down to 0.001, as in the released code of DARTS; by default as long, and in batches as large, as
     suits the data.
+
+    **Differs** from that code, whose learning rate falls after every epoch: here with every step.
     """
     suited = recipe_for(data)
     return Recipe(
