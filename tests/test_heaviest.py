@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 
 from morphogen.choice import Choice, Pick
+from morphogen.limits import Cost, Limit
 from morphogen.space import Space
 from small_spaces import SMALL, key, spaces, within
 
@@ -36,3 +37,11 @@ def test_every_architecture_comes_once_and_none_before_a_heavier_one(data: st.Da
 def test_of_equal_weights_the_earlier_options_come_first() -> None:
     space = Space((Choice("a", ("x", "y")), Choice("b", ("0", "1", "2"), pick=2)))
     assert ["a=x b=0,1", "a=x b=0,2", "a=x b=1,2", "a=y b=0,1"] == [a.text for a in space.heaviest({})][:4]
+
+
+def test_what_an_infinite_cost_forbids_is_not_there() -> None:
+    cost = Cost("cost", {(("a", "y"),): math.inf, (("a", "x"),): 1.0, (("b", "0"), ("b", "1")): math.inf})
+    space = Space((Choice("a", ("x", "y")), Choice("b", ("0", "1", "2"), pick=2)), limits=(Limit(cost, 3.0),))
+    weights = {"a": {"y": 5.0}, "b": {"0": 2.0, "1": 1.0}}
+    assert ["a=x b=0,2", "a=x b=1,2"] == [a.text for a in space.heaviest(weights)]
+    assert ["a=x b=0,2"] == [a.text for a in space.heaviest(weights, only=True)]

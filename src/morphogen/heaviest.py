@@ -188,4 +188,5 @@ def _gains(graph: Frontier, weights: Weights) -> list[dict[int, float]]:
 
 
 def _priced(prices: Vector, cost: Vector) -> float:
-    return sum(p * c for p, c in zip(prices, cost, strict=True)) if cost else 0.0
+    # what costs nothing may be forbidden by an infinite cost
+    return sum(p * c for p, c in zip(prices, cost, strict=True) if p) if cost else 0.0

@@ -12,7 +12,7 @@ from morphogen.oneshot.discretize import Discretization
 from morphogen.space import Space
 from morphogen.spaces.darts import darts
 
-CELL = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"))
+CELL = darts(nodes=2, operations=("none", "skip_connect", "sep_conv_3x3"))
 DEPTHS = Space(
     (
         Choice("depth", ("1", "2"), ordered=True),

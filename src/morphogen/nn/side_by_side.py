@@ -142,8 +142,15 @@ class _Stage(NamedTuple):
 
 
 def _layers(op: nn.Module) -> list[nn.Module] | None:
-    """Those of nested `Sequential`s, in the order in which they run; None where somebody listens to one."""
-    if op._forward_hooks or op._forward_pre_hooks or op._backward_hooks or op._backward_pre_hooks:
+    """Those of nested `Sequential`s, in the order in which they run; None where somebody listens to one, or has given
+    it another `forward`."""
+    if (
+        op._forward_hooks
+        or op._forward_pre_hooks
+        or op._backward_hooks
+        or op._backward_pre_hooks
+        or "forward" in vars(op)
+    ):
         return None
     if type(op).forward is not nn.Sequential.forward:  # what derives from it may compute something else
         return [op]
