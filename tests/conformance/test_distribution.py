@@ -1,11 +1,15 @@
 """Every distribution that morphogen exports keeps the laws; a new one has to be named here or the first test fails."""
 
+from dataclasses import replace
+
 import own_model
 import torch
 
 from morphogen import oneshot
 from morphogen.oneshot import Controller, Dirichlet, Gumbel, Sandwich, Softmax, Uniform
 from morphogen.oneshot.second_order import SecondOrder, second_order_exact
+from morphogen.spaces.enas_macro import SKELETONS as LAYERS
+from morphogen.spaces.enas_macro import enas_macro
 from morphogen.testing.distribution import DistributionSuite
 
 
@@ -75,6 +79,25 @@ class TestDirichlet(DistributionSuite):
 
 class TestDirichletOfAnOwnModel(TestDirichlet):
     space = own_model.space
+
+
+class OfLayers:
+    """Any subset of the earlier layers is connected."""
+
+    space = enas_macro(3, ("conv_3x3", "max_pool_3x3"))
+    skeleton = replace(LAYERS["search"], image=(1, 8, 8), classes=4, channels=4, cells=3, dropout=0.0)
+
+
+class TestSoftmaxOfLayers(OfLayers, TestSoftmax): ...
+
+
+class TestSecondOrderOfLayers(OfLayers, TestSecondOrderExact): ...
+
+
+class TestGumbelOfLayers(OfLayers, TestGumbel): ...
+
+
+class TestDirichletOfLayers(OfLayers, TestDirichlet): ...
 
 
 def test_every_exported_distribution_is_tested_here():

@@ -22,11 +22,22 @@ DEPTHS = Space(
 )
 
 
+SUBSETS = Space(
+    (
+        Choice("op", ("a", "b")),
+        Choice("skips", ("0", "1", "2"), pick=(0, 3)),
+        Choice("inputs", ("0", "1", "2"), pick=(1, 2)),
+    )
+)
+
+
 def drawn(space, seed, edges=False):
     rng = np.random.default_rng(seed)
     found = {}
     for choice in space:
-        if edges or not Discretization(space).by_children(choice):
+        if not isinstance(choice.pick, int):
+            found[choice.name] = dict(zip(choice.options, rng.random(len(choice.options)).tolist(), strict=True))
+        elif edges or not Discretization(space).by_children(choice):
             raw = np.exp(rng.normal(size=len(choice.options)))
             found[choice.name] = dict(zip(choice.options, (raw / raw.sum()).tolist(), strict=True))
     return found
@@ -57,7 +68,7 @@ def test_within_limits_it_is_the_most_probable_architecture(seed, edges):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_limits_that_rule_nothing_out_change_nothing(seed):
-    for space in (CELL, DEPTHS):
+    for space in (CELL, DEPTHS, SUBSETS):
         weights = drawn(space, seed)
         assert Discretization(space)(weights).picks == Discretization(tight(space, 1.0))(weights).picks
 
@@ -78,3 +89,22 @@ def test_falling_begins_with_the_most_probable_and_falls():
     values = [rule.probability(weights, a) for a in (first, *rest)]
     assert values == sorted(values, reverse=True)
     assert 50 == len({first, *rest})
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_options_of_any_number_are_picked_where_they_are_more_probable_than_not(seed, share):
+    weights, space = drawn(SUBSETS, seed), tight(SUBSETS, share)
+
+    def probability(a):
+        single = math.log(weights["op"][a.picks["op"][0]])
+        return single + math.fsum(
+            math.log(p if option in a.picks[name] else 1 - p)
+            for name in ("skips", "inputs")
+            for option, p in weights[name].items()
+        )
+
+    found = Discretization(space)(weights)
+    assert pytest.approx(max(map(probability, space.enumerate()))) == probability(found)
+    if share == 1.0:
+        assert tuple(o for o, p in weights["skips"].items() if p > 0.5) == found.picks["skips"]

@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import own_model
 import pytest
 import torch
@@ -15,7 +16,7 @@ from morphogen.nn.inherit import inherit
 from morphogen.nn.mixed import MixedOp
 from morphogen.nn.mixture import bind
 from morphogen.nn.network import network
-from morphogen.oneshot import Softmax, Uniform
+from morphogen.oneshot import Dirichlet, Gumbel, Softmax, Uniform
 from morphogen.oneshot.distribution import Step, logits_of
 from morphogen.space import Choice, Space
 from morphogen.spaces.darts import DARTS, SKELETONS, from_genotype, to_genotype
@@ -235,9 +236,32 @@ def test_hyperparameters_are_refused(distribution):
         distribution(space)
 
 
-def test_a_softmax_refuses_what_it_has_no_weights_for():
-    with pytest.raises(ValueError, match=r"how many options choice 'skips' picks \(0 to 2\)"):
-        Softmax(Space((Choice("skips", ("0", "1"), pick=(0, 2)),)))
+@pytest.mark.parametrize("make", [Softmax, Gumbel, Dirichlet])
+def test_options_of_any_number_weigh_by_themselves(make):
+    distribution = make(Space((Choice("skips", ("0", "1", "2"), pick=(0, 3)),)), dtype=torch.float64)
+    set_logits(distribution, {"skips": [4.0, -4.0, 0.5]})
+    probabilities = distribution.probabilities()["skips"]
+    assert probabilities["0"] > 0.8 > probabilities["2"] > 0.5
+    assert probabilities["1"] < 0.2
+    assert ("0", "2") == distribution.derive(never, generator())["skips"]
+    draws, generator_ = [], generator()
+    for _ in range(400):
+        (mixture,) = distribution.draw(generator_)
+        draws.append([float(mixture["skips"][option].detach()) for option in "012"])
+    np.testing.assert_allclose(np.mean(draws, axis=0), [probabilities[o] for o in "012"], atol=0.07)
+
+
+def test_a_gumbel_of_options_of_any_number_runs_them_or_not_and_keeps_to_their_bounds():
+    distribution = Gumbel(Space((Choice("inputs", ("0", "1", "2"), pick=(1, 2)),)))
+    set_logits(distribution, {"inputs": [-9.0, -8.0, -9.0]})
+    (mixture,) = distribution.draw(generator())
+    weights = mixture["inputs"].values()
+    assert [0.0, 0.0, 1.0] == sorted(float(w.detach()) for w in weights)
+    sum(weights).backward()
+    assert (distribution.logits["inputs"].grad > 0).all()
+
+
+def test_a_state_of_another_space_is_refused():
     with pytest.raises(ValueError, match="the state is of another space: it has logits of 6 choices"):
         Softmax(DARTS).load_state_dict(Softmax(own_model.space).state_dict())
 

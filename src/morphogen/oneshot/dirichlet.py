@@ -73,16 +73,16 @@ class Dirichlet:
 
         def weights(choice: Choice, alpha: Tensor) -> Tensor:
             # on the CPU, so that every device draws the same
-            concentration = _concentration(alpha).cpu()
+            concentration = _concentration(choice, alpha).cpu()
             gammas = torch._standard_gamma(concentration, generator=generator)
             gammas = gammas.clamp_min(torch.finfo(gammas.dtype).tiny)  # small concentrations underflow
-            return (gammas / gammas.sum()).to(alpha.device)
+            return _share(gammas).to(alpha.device)
 
         return self._logits.mixture(weights)
 
     def mixture(self) -> Mixture:
         """Every option with its mean weight."""
-        return self._logits.mixture(lambda choice, alpha: _concentration(alpha) / _concentration(alpha).sum())
+        return self._logits.mixture(_mean)
 
     def update(self, step: Step) -> None:
         """One step of Adam on the validation loss of a draw."""
@@ -99,7 +99,7 @@ class Dirichlet:
 
     def probabilities(self) -> Weights:
         """The means."""
-        return self._logits.probabilities(lambda alpha: _concentration(alpha) / _concentration(alpha).sum())
+        return self._logits.probabilities(_mean)
 
     def state_dict(self) -> dict[str, Any]:
         return self._logits.state_dict()
@@ -113,5 +113,16 @@ class Dirichlet:
         self._logits.load_state_dict(state)
 
 
-def _concentration(alpha: Tensor) -> Tensor:
-    return F.elu(alpha) + 1
+def _concentration(choice: Choice, alpha: Tensor) -> Tensor:
+    """`[options]`; where any number of them is picked `[2, options]`, for an option and against it (Beta)."""
+    both = alpha if isinstance(choice.pick, int) else torch.stack((alpha, -alpha))
+    return F.elu(both) + 1
+
+
+def _share(parts: Tensor) -> Tensor:
+    """What sums to one over the options, or over the two sides of each."""
+    return parts / parts.sum() if parts.dim() == 1 else parts[0] / parts.sum(0)
+
+
+def _mean(choice: Choice, alpha: Tensor) -> Tensor:
+    return _share(_concentration(choice, alpha))

@@ -27,7 +27,7 @@ class Discretization:
     Liu et al. 2019, "DARTS" (arXiv:1806.09055), section 2.4, choice by choice: an option that is `mixed_only` (`none`)
     takes its part of the weights but is never picked; a choice that picks several options with choices of their own,
     such as the inputs of a node, ranks these by the largest weight that their children can have. Equal weights: the
-    earlier option.
+    earlier option. A choice of any number of options picks those that weigh more than one half.
 
     **Differs** where limits rule that architecture out, of which the paper has none: then it is the most probable one
     within them, by the product of the weights that the rule would compare.
@@ -70,7 +70,10 @@ class Discretization:
         while (choice := next((c for c in space.active(picks) if c.name not in picks), None)) is not None:
             picked: Pick = ()
             while allowed := space.allowed({**picks, choice.name: picked}, choice):
-                picked = (*picked, max(allowed, key=lambda option: self._weight(choice, option, weights)))
+                best = max(allowed, key=lambda option: self._weight(choice, option, weights))
+                if len(picked) >= choice.bounds[0] and self._weight(choice, best, weights) <= 0.5:
+                    break  # of as many as it likes
+                picked = (*picked, best)
             picks[choice.name] = tuple(option for option in choice.options if option in picked)
         return picks
 
@@ -98,6 +101,8 @@ class Discretization:
         for choice in self._space:
             if choice.name in weights and choice.pickable:
                 of = {option: math.log(max(weights[choice.name][option], LEAST)) for option in choice.pickable}
+                if not isinstance(choice.pick, int):  # what is not picked counts, too
+                    of = {o: log - math.log(max(1 - weights[choice.name][o], LEAST)) for o, log in of.items()}
                 relative = choice.single and choice.name not in ranking
                 best = max(of.values()) if relative else 0.0
                 logs[choice.name] = {option: log - best for option, log in of.items()}

@@ -12,7 +12,7 @@ from morphogen.choice import Choice
 from morphogen.nn.mixture import Mixture
 from morphogen.oneshot.distribution import Score, Step
 from morphogen.oneshot.gradients import first_order
-from morphogen.oneshot.logits import Adam, Logits, Weights
+from morphogen.oneshot.logits import Adam, Logits, Weights, softmax
 from morphogen.space import Architecture, Space
 
 __all__ = ["Gumbel"]
@@ -86,7 +86,7 @@ class Gumbel:
 
     def mixture(self) -> Mixture:
         """Every option with its probability, without noise: what is sampled, on average."""
-        return self._logits.mixture(lambda choice, logits: logits.softmax(0))
+        return self._logits.mixture(softmax)
 
     def update(self, step: Step) -> None:
         """One step of Adam on the validation loss of a sample."""
@@ -104,7 +104,7 @@ class Gumbel:
 
     def probabilities(self) -> Weights:
         """How probable every option is to be picked, where one is."""
-        return self._logits.probabilities(lambda logits: logits.softmax(0))
+        return self._logits.probabilities(softmax)
 
     def state_dict(self) -> dict[str, Any]:
         return {**self._logits.state_dict(), "temperature": self.temperature}
@@ -119,7 +119,8 @@ class Gumbel:
         self.temperature = state["temperature"]
 
     def _picked(self, choice: Choice, logits: nn.Parameter, generator: torch.Generator) -> dict[str, Tensor | None]:
-        assert isinstance(choice.pick, int)
+        if not isinstance(choice.pick, int):
+            return self._subset(choice, logits, generator)
         # on the CPU, so that every device draws the same
         noise = torch.empty(len(choice.options), dtype=logits.dtype).exponential_(generator=generator)
         noisy = logits.log_softmax(0) - noise.log().to(logits.device)
@@ -127,3 +128,15 @@ class Gumbel:
         picked = noisy.topk(choice.pick).indices.sort().values
         hard = 1 + soft[picked] - soft[picked].detach()
         return {choice.options[i]: weight for i, weight in zip(picked.tolist(), hard.unbind(), strict=True)}
+
+    def _subset(self, choice: Choice, logits: nn.Parameter, generator: torch.Generator) -> dict[str, Tensor | None]:
+        """Every option with a weight of one or zero, and the gradient of its sigmoid: logistic noise, as a softmax of two
+        has (Maddison et al. 2017, arXiv:1611.00712, section 2.4)."""
+        low, high = choice.bounds
+        u = torch.rand(len(choice.options), dtype=logits.dtype, generator=generator).clamp_(1e-6, 1 - 1e-6)
+        noisy = logits + u.logit().to(logits.device)
+        soft = (noisy / self.temperature).sigmoid()
+        count = int((noisy > 0).sum().clamp(low, high))
+        hard = torch.zeros_like(soft).index_fill(0, noisy.topk(count).indices, 1.0)
+        weights = hard + soft - soft.detach()
+        return dict(zip(choice.options, weights.unbind(), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
 from morphogen.oneshot.logits import Weights
@@ -81,10 +81,19 @@ def health(distribution: object) -> dict[str, float]:
             signs[SKIPPED].append(float(not SKIPS.isdisjoint(found.picks[choice.name])))
         if choice.name in weights and len(choice.options) > 1:
             p = weights[choice.name]
-            signs[ENTROPY].append(-sum(x * math.log(x) for x in p.values() if x > 0) / math.log(len(p)))
+            signs[ENTROPY].append(
+                _entropy(p.values())
+                if isinstance(choice.pick, int)
+                else math.fsum(_entropy((x, 1 - x)) for x in p.values()) / len(p)
+            )
             if choice.mixed_only:
                 signs[NONE].append(sum(p[o] for o in choice.mixed_only))
     return {name: math.fsum(values) / len(values) for name, values in signs.items() if values}
+
+
+def _entropy(p: Collection[float]) -> float:
+    """1 where all are alike."""
+    return -sum(x * math.log(x) for x in p if x > 0) / math.log(len(p))
 
 
 def most_skips(architecture: Architecture) -> int:

@@ -16,7 +16,7 @@ from morphogen.oneshot.distribution import refuse_hyperparameters
 from morphogen.oneshot.ranks import average
 from morphogen.space import Architecture, Space
 
-__all__ = ["Adam", "Logits", "Weights"]
+__all__ = ["Adam", "Logits", "Weights", "softmax"]
 
 
 @final
@@ -39,6 +39,10 @@ class Adam:
 class Logits:
     """A vector for each choice, Adam on all of them, and the rule that discretizes.
 
+    A choice that picks any number of its options, such as the connections of a layer, has a logit for each: the weight
+    of an option is its sigmoid, whatever the others weigh, and it is picked where that is above one half. (No paper has
+    these; ENAS's controller decides about connections in this way.)
+
     A choice that picks several options, each with choices that exist only `when` it is picked, such as the inputs
     of a node, has no logits unless `edges`: all its options run, and its children's logits decide (Liu et al. 2019,
     arXiv:1806.09055, section 2.4).
@@ -54,7 +58,7 @@ class Logits:
         dtype: Of the logits.
 
     Raises:
-        ValueError: A choice of a range of picks, or one that only a training can read.
+        ValueError: A choice that only a training can read.
     """
 
     def __init__(
@@ -73,11 +77,6 @@ class Logits:
         self._discretization = Discretization(space)
         self.values: dict[str, nn.Parameter] = {}
         for choice in space:
-            if not isinstance(choice.pick, int):
-                raise ValueError(  # what was given is a Space; it is one of a kind that cannot be served
-                    f"{who} cannot decide how many options choice '{choice.name}' picks ({choice.pick[0]} to "
-                    f"{choice.pick[1]}): use a distribution that samples, or make it a choice of one option for each"
-                )
             if edges or not self._discretization.by_children(choice):
                 first = torch.zeros(len(choice.options), dtype=dtype)
                 if generator is not None:
@@ -111,10 +110,10 @@ class Logits:
         self._optimizer.zero_grad()
 
     @torch.no_grad()
-    def probabilities(self, weights: Callable[[Tensor], Tensor]) -> Weights:
+    def probabilities(self, weights: Callable[[Choice, Tensor], Tensor]) -> Weights:
         """The weights as numbers."""
         return {
-            name: dict(zip(self.space[name].options, weights(logits).tolist(), strict=True))
+            name: dict(zip(self.space[name].options, weights(self.space[name], logits).tolist(), strict=True))
             for name, logits in self.values.items()
         }
 
@@ -141,3 +140,8 @@ class Logits:
             for name, parameter in self.values.items():
                 parameter.copy_(state["logits"][name])
         self._optimizer.load_state_dict(state["optimizer"])
+
+
+def softmax(choice: Choice, logits: Tensor) -> Tensor:
+    """The weights of the options of a choice; sigmoids where it picks any number of them."""
+    return logits.softmax(0) if isinstance(choice.pick, int) else logits.sigmoid()

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from morphogen.choice import Choice
 from morphogen.nn.mixture import Mixture
 from morphogen.oneshot.distribution import Score, Step
 from morphogen.oneshot.gradients import Gradient, first_order
-from morphogen.oneshot.logits import Adam, Logits, Weights
+from morphogen.oneshot.logits import Adam, Logits, Weights, softmax
 from morphogen.space import Architecture, Space
 
 __all__ = ["Softmax"]
@@ -40,8 +39,7 @@ class Softmax:
         dtype: Of the logits.
 
     Raises:
-        ValueError: A choice that has no softmax: one of a range of picks, or one that only a training can
-            read.
+        ValueError: A choice that only a training can read.
     """
 
     def __init__(
@@ -73,7 +71,7 @@ class Softmax:
 
     def mixture(self) -> Mixture:
         """The weights as they are: a softmax for each choice, `none` included."""
-        return self._logits.mixture(_softmax)
+        return self._logits.mixture(softmax)
 
     def update(self, step: Step) -> None:
         """One step of Adam on the validation loss."""
@@ -89,7 +87,7 @@ class Softmax:
 
     def probabilities(self) -> Weights:
         """The weights of the mixture, as numbers."""
-        return self._logits.probabilities(lambda logits: logits.softmax(0))
+        return self._logits.probabilities(softmax)
 
     def state_dict(self) -> dict[str, Any]:
         return self._logits.state_dict()
@@ -101,7 +99,3 @@ class Softmax:
             ValueError: The state has other choices than the space.
         """
         self._logits.load_state_dict(state)
-
-
-def _softmax(choice: Choice, logits: Tensor) -> Tensor:
-    return logits.softmax(0)
