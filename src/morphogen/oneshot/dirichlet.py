@@ -27,7 +27,8 @@ class Dirichlet:
     concentration is `elu(alpha) + 1`; the weight decay of Adam pulls alpha to zero, the concentration to one: the
     paper's regularizer towards the uniform Dirichlet distribution, as in the released code. Gradients are pathwise:
     a Dirichlet draw is a normalized vector of gamma draws, which PyTorch differentiates implicitly. It ends at the
-    largest means.
+    largest means. A choice of any number of options draws a weight for each by itself, from the Beta distribution of
+    `elu(alpha) + 1` and `elu(-alpha) + 1`.
 
     **Differs**: without the progressive pruning and the partial channels of section 3.3.
 
@@ -41,7 +42,7 @@ class Dirichlet:
         dtype: Of alpha.
 
     Raises:
-        ValueError: A choice of a range of picks, or one that only a training can read.
+        ValueError: A choice that only a training can read.
     """
 
     def __init__(

@@ -24,7 +24,8 @@ class Gumbel:
 
     Dong and Yang 2019, "Searching for a Robust Neural Architecture in Four GPU Hours" (arXiv:1910.04465), eq. (3) to
     (5): the straight-through estimator, which runs and differentiates the sampled operation only. A choice of several
-    options without children takes the largest of the noisy logits. The temperature falls linearly with the progress
+    options without children takes the largest of the noisy logits; one of any number of them has each or not, with logistic
+    noise. The temperature falls linearly with the progress
     of the training, as in the released code.
 
     **Differs** from the released code, which also adds the weights of the operations that do not run (zero, with a
@@ -42,7 +43,7 @@ class Gumbel:
         dtype: Of the logits.
 
     Raises:
-        ValueError: A choice that has no softmax, or a temperature that is not above 0.
+        ValueError: A choice that only a training can read, or a temperature that is not above 0.
     """
 
     def __init__(
