@@ -48,6 +48,14 @@ BAD = {
         ["search", "--table", "toy", "--set", "strategy_options.tournament_size=99"],
         "tournament_size=99",
     ),
+    "option of another type": (
+        ["search", "--table", "toy", "--set", "strategy_options.population_size=lots"],
+        "strategy 'regularized-evolution': population_size = 'lots': Input should be a valid integer",
+    ),
+    "option of a method that is neither yes nor no": (
+        ["search", "--strategy", "darts", "--set", "strategy_options.sharpness=maybe"],
+        "method 'darts': sharpness = 'maybe': Input should be a valid boolean",
+    ),
     "nothing to list": (["list", "spacs"], "did you mean 'spaces'"),
 }
 

@@ -37,7 +37,8 @@ class SupernetTraining:
 
     One trial is the whole training, with `checkpoint.pt` in its folder after every epoch; its proposal has no
     architecture. Metrics: those of the data's task (`accuracy`, `loss`) of the architecture found, with the shared weights,
-    on the validation split; `supernet_accuracy`, of the mixture (or another metric that is sought); `params` and `macs`. Curves: see `oneshot.regime.Learned`.
+    on the validation split; `supernet_accuracy`, of the mixture (or another metric that is sought); `params` and `macs`.
+    Curves: see `oneshot.regime.Learned`.
 
     Fidelity axis: `epochs`, up to the recipe's horizon. A proposal with `warm_start` goes on.
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from morphogen.catalog import check_options, component, resolve
+from morphogen.catalog import component, resolve
 from morphogen.config import Config
 from morphogen.methods import METHODS
 from morphogen.methods.black_box import Judges, Plan, black_box
@@ -17,6 +17,7 @@ from morphogen.objective import MeasuredLimit, Objective
 from morphogen.protocols import Executor, Phase
 from morphogen.runs import earlier, nameless
 from morphogen.runs.judging import judged
+from morphogen.runs.options import checked
 from morphogen.runs.strategies import strategy_maker
 from morphogen.space import Space
 
@@ -116,10 +117,8 @@ def _method(
     if data is None or skeletons is None:
         raise ValueError(f"method '{config.strategy}' trains networks and needs data; on a table, name a strategy")
     method = resolve(METHODS[config.strategy])
-    check_options(
-        f"method '{config.strategy}'", config.strategy_options, list(inspect.signature(method).parameters)[1:]
-    )
-    phases: list[Phase] = method(Setting(space, data, skeletons, judges, plan, objectives), **config.strategy_options)
+    options = checked(f"method '{config.strategy}'", method, config.strategy_options, frozenset({"setting"}))
+    phases: list[Phase] = method(Setting(space, data, skeletons, judges, plan, objectives), **options)
     return phases
 
 

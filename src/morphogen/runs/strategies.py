@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from morphogen.catalog import check_options, component, nearest
+from morphogen.catalog import component, nearest
 from morphogen.methods import METHODS
 from morphogen.protocols import Strategy
+from morphogen.runs.options import checked
 from morphogen.space import Space
 from morphogen.strategies import Deduplicated
 from morphogen.trial import Fidelity
@@ -42,8 +43,10 @@ def strategy_maker(
         close = nearest(name, METHODS)
         raise ValueError(f"{error}; or one of the methods {', '.join(METHODS)}{close}") from None
     parameters = inspect.signature(made).parameters
-    check_options(f"strategy '{name}'", options, [p for p in parameters if p != "space"])
-    given = dict(options)
+    # the option `strategy` is the name of one
+    named = {key: value for key, value in options.items() if key == "strategy" and key in parameters}
+    rest = {key: value for key, value in options.items() if key not in named}
+    given = {**checked(f"strategy '{name}'", made, rest, frozenset({"space"})), **named}
     if "seed" in parameters:
         given.setdefault("seed", seed)
     if "full" in parameters and (axis := given.get("axis", parameters["axis"].default)) in full:
